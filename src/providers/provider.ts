@@ -1,0 +1,56 @@
+import type { CallAnswer } from '../model/outcome.ts'
+import type { Credentials, MintedSession, Session } from '../model/credentials.ts'
+import type { WriteType } from '../model/write.ts'
+
+/** A group as it goes to the provider: records of one object, type and external-id field, in order. */
+export interface ProviderGroup {
+  objectName: string
+  type: Exclude<WriteType, 'delete'>
+  /** Set for upserts only. */
+  externalIdField: string | null
+  allOrNone: boolean
+  /**
+   * One JSON object text per record: the provider's field names and values, without `attributes`,
+   * with `id` first for an update. Texts go into the body as they are, so no JSON is parsed twice.
+   */
+  records: string[]
+}
+
+/** Limits of one call. */
+export interface CallOptions {
+  /** Milliseconds until the call is given up and answered as `lost`. */
+  timeoutMs: number
+  /** Aborts the call, which is then answered as `lost`, or as `not_sent` when nothing had left. */
+  signal?: AbortSignal
+}
+
+/** What went wrong at the login host. Thrown by {@link Provider.openSession}; its message holds no secret. */
+export class SessionError extends Error {
+  /** `permanent`: needs new credentials; `transient`: try again later; `ambiguous`: the answer was lost. */
+  readonly kind: 'permanent' | 'transient' | 'ambiguous'
+  /** The login host's own error code (`invalid_grant` …) or a transport code. */
+  readonly code: string
+  constructor(kind: SessionError['kind'], code: string, message: string) {
+    super(message)
+    this.name = 'SessionError'
+    this.kind = kind
+    this.code = code
+  }
+}
+
+/**
+ * What the batcher needs of a CRM. A provider never touches the database: sessions and decrypted
+ * credentials arrive as arguments, a rotated refresh token leaves in the minted session.
+ */
+export interface Provider {
+  readonly name: string
+  /**
+   * Mints a session from credentials. `access-token` credentials are a session already.
+   * @throws {SessionError}
+   */
+  openSession(credentials: Credentials, options: CallOptions): Promise<MintedSession>
+  /** Sends one group as one provider call. Never throws: every way it can end is a {@link CallAnswer}. */
+  sendGroup(session: Session, group: ProviderGroup, options: CallOptions): Promise<CallAnswer>
+  /** Ends idle sockets; the provider is not used afterwards. */
+  close(): Promise<void>
+}
