@@ -1,0 +1,100 @@
+import { fullJitter, type BackoffBounds } from '../kernel/backoff.ts'
+import type { CallAnswer, ErrorClass, ProviderError, RecordAnswer } from '../model/outcome.ts'
+import type { WriteType } from '../model/write.ts'
+
+/** What deciding needs to know of a write. */
+export interface Decidable {
+  type: WriteType
+  /** Provider calls made, the one just answered included. */
+  attempts: number
+  /** Seconds until retries end; negative when they have. */
+  deadlineSeconds: number
+}
+
+/** What is to become of a write. */
+export type Decision =
+  | { move: 'succeed'; recordId: string | null; created: boolean | null }
+  | { move: 'fail'; errors: ProviderError[] }
+  | { move: 'retry'; delaySeconds: number; errors: ProviderError[] }
+  | { move: 'doubt'; errors: ProviderError[] }
+
+/** First wait up to 1 s, doubling up to 5 minutes: a lock clears in seconds, a quota within the next call (facts 8, contract 6.9). */
+export const retryBounds: BackoffBounds = { baseMs: 1_000, capMs: 300_000 }
+/** Limits of the org clear more slowly than locks. */
+export const throttleBounds: BackoffBounds = { baseMs: 10_000, capMs: 300_000 }
+
+/**
+ * Decides what becomes of one member of a group from what came of its call: a pure function of the
+ * answer, the write and one random number (design, Deciding).
+ *
+ * @param position the member's place in the request: answers are matched by it
+ * @param random a number in [0, 1), for the jitter
+ */
+export function decide(answer: CallAnswer, position: number, write: Decidable, random: number): Decision {
+  switch (answer.kind) {
+    case 'answered': {
+      const record = answer.records[position]
+      // A record that the provider forgot may have been written: never success, never blindly again.
+      return record === undefined
+        ? decideLost(write, [forgotten], random)
+        : decideRecord(record, write, random)
+    }
+    case 'refused':
+      return decideClass(answer.errorClass, write, answer.errors, random)
+    case 'not_sent':
+      return retry(write, [answer.error], retryBounds, random)
+    case 'lost':
+      return decideLost(write, [answer.error], random)
+  }
+}
+
+const forgotten: ProviderError = {
+  code: 'NO_ANSWER_FOR_RECORD',
+  message: 'The provider answered the request without an answer for this record.',
+  fields: [],
+}
+
+function decideRecord(record: RecordAnswer, write: Decidable, random: number): Decision {
+  if (record.ok) return { move: 'succeed', recordId: record.recordId, created: record.created }
+  if (record.maxRetries !== undefined && write.attempts > record.maxRetries)
+    return { move: 'fail', errors: record.errors }
+  return decideClass(record.errorClass, write, record.errors, random)
+}
+
+function decideClass(
+  errorClass: ErrorClass,
+  write: Decidable,
+  errors: ProviderError[],
+  random: number,
+): Decision {
+  switch (errorClass) {
+    case 'permanent':
+      return { move: 'fail', errors }
+    case 'transient':
+    case 'again':
+    case 'auth':
+      return retry(write, errors, retryBounds, random)
+    case 'throttled':
+      return retry(write, errors, throttleBounds, random)
+    case 'ambiguous':
+      return decideLost(write, errors, random)
+  }
+}
+
+/** The answer was lost: what is safe to send twice is sent again, a plain create is not (contract section 6.5). */
+function decideLost(write: Decidable, errors: ProviderError[], random: number): Decision {
+  if (write.type !== 'create') return retry(write, errors, retryBounds, random)
+  const unknown: ProviderError = {
+    code: 'OUTCOME_UNKNOWN',
+    message: 'The request was sent but no usable answer came: the record may or may not have been created.',
+    fields: [],
+  }
+  return { move: 'doubt', errors: [unknown, ...errors] }
+}
+
+/** Again after a jittered wait; the last try comes at the deadline itself, and none after it. */
+function retry(write: Decidable, errors: ProviderError[], bounds: BackoffBounds, random: number): Decision {
+  if (write.deadlineSeconds <= 0) return { move: 'fail', errors }
+  const waitSeconds = fullJitter(Math.max(write.attempts, 1), bounds, random) / 1000
+  return { move: 'retry', delaySeconds: Math.min(waitSeconds, write.deadlineSeconds), errors }
+}

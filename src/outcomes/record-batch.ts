@@ -1,0 +1,138 @@
+import type { Sql, Tx } from '../db/connect.ts'
+import type { CallAnswer } from '../model/outcome.ts'
+import { announceEnded } from '../queue/outcome-channel.ts'
+import { settleBatch, type BatchRecord, type Settled, type Settlement } from '../queue/settle-batch.ts'
+import { decide, type Decidable, type Decision } from './decide.ts'
+
+/** A member of a batch whose call has ended in some way. */
+export interface SettledMember extends Omit<Decidable, 'attempts'> {
+  id: string
+  /** Provider calls made before this one. */
+  attempts: number
+}
+
+/** Sets the wake-up of a lane in the transaction that records a batch. */
+export type NudgeInTransaction = (
+  tx: Tx,
+  wakeups: { laneId: string; installationId: string; at: Date }[],
+) => Promise<void>
+
+/** What is recorded of a batch beside its members. */
+export type BatchFacts = Pick<BatchRecord, 'batchId' | 'laneId' | 'called' | 'onlyExpired'>
+
+/** Outcomes counted, for the log line of the batch. */
+export interface Recorded extends Settled {
+  succeeded: number
+  failed: number
+  retried: number
+  inDoubt: number
+  /** Codes of the provider's errors, with how many members had each. */
+  codes: Record<string, number>
+}
+
+/**
+ * Decides for every member and records it all in one transaction: batch, members, attempts, the lane's
+ * next wake-up, and the word to those who wait.
+ */
+export async function recordBatch(
+  sql: Sql,
+  nudge: NudgeInTransaction,
+  facts: BatchFacts,
+  members: SettledMember[],
+  answer: CallAnswer,
+  random: () => number,
+): Promise<Recorded> {
+  const settlements = members.map((member, position) => {
+    const attempts = member.attempts + (facts.called ? 1 : 0)
+    return toSettlement(member.id, decide(answer, position, { ...member, attempts }, random()))
+  })
+  return record(sql, nudge, { ...facts, ...describe(answer) }, settlements)
+}
+
+/** Gives a batch that was never sent back to its lane: no attempt is spent, its members are due as before. */
+export async function releaseBatch(
+  sql: Sql,
+  nudge: NudgeInTransaction,
+  facts: Omit<BatchFacts, 'called'>,
+  memberIds: string[],
+): Promise<Recorded> {
+  const settlements = memberIds.map((id): Settlement => {
+    return { writeId: id, state: 'queued', recordId: null, created: null, errors: null, delaySeconds: 0 }
+  })
+  const batch: BatchRecord = {
+    ...facts,
+    called: false,
+    providerStatus: null,
+    answer: 'released',
+    usage: null,
+  }
+  return record(sql, nudge, batch, settlements)
+}
+
+async function record(
+  sql: Sql,
+  nudge: NudgeInTransaction,
+  batch: BatchRecord,
+  settlements: Settlement[],
+): Promise<Recorded> {
+  const settled = await sql.begin(async (tx) => {
+    const result = await settleBatch(tx, batch, settlements)
+    if (result.wakeAt !== null && result.installationId !== null) {
+      await nudge(tx, [{ laneId: batch.laneId, installationId: result.installationId, at: result.wakeAt }])
+    }
+    await announceEnded(tx, result.ended)
+    return result
+  })
+  return { ...settled, ...count(settlements) }
+}
+
+const describe = (answer: CallAnswer): Pick<BatchRecord, 'providerStatus' | 'answer' | 'usage'> => ({
+  providerStatus: answer.kind === 'not_sent' ? null : answer.status,
+  answer: answer.kind,
+  usage: answer.kind === 'answered' || answer.kind === 'refused' ? answer.usage : null,
+})
+
+const unsettled = { recordId: null, created: null, errors: null, delaySeconds: 0 }
+
+function toSettlement(writeId: string, decision: Decision): Settlement {
+  switch (decision.move) {
+    case 'succeed':
+      return {
+        ...unsettled,
+        writeId,
+        state: 'succeeded',
+        recordId: decision.recordId,
+        created: decision.created,
+      }
+    case 'fail':
+      return { ...unsettled, writeId, state: 'failed', errors: decision.errors }
+    case 'doubt':
+      return { ...unsettled, writeId, state: 'in_doubt', errors: decision.errors }
+    case 'retry':
+      return {
+        ...unsettled,
+        writeId,
+        state: 'queued',
+        errors: decision.errors,
+        delaySeconds: decision.delaySeconds,
+      }
+  }
+}
+
+function count(
+  settlements: Settlement[],
+): Pick<Recorded, 'succeeded' | 'failed' | 'retried' | 'inDoubt' | 'codes'> {
+  const of = (state: Settlement['state']): number => settlements.filter((s) => s.state === state).length
+  const codes: Record<string, number> = {}
+  for (const { errors } of settlements) {
+    const code = errors?.[0]?.code
+    if (code !== undefined) codes[code] = (codes[code] ?? 0) + 1
+  }
+  return {
+    succeeded: of('succeeded'),
+    failed: of('failed'),
+    retried: of('queued'),
+    inDoubt: of('in_doubt'),
+    codes,
+  }
+}

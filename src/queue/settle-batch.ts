@@ -1,0 +1,133 @@
+import type { Tx } from '../db/connect.ts'
+import type { ApiUsage, ProviderError } from '../model/outcome.ts'
+
+/** What was decided for one member: where it moves, and what is recorded of it. */
+export interface Settlement {
+  writeId: string
+  state: 'succeeded' | 'failed' | 'queued' | 'in_doubt'
+  recordId: string | null
+  created: boolean | null
+  /** The provider's errors; null when there were none. */
+  errors: ProviderError[] | null
+  /** For `queued`: seconds until it may be sent again. */
+  delaySeconds: number
+}
+
+/** What is recorded of the batch as a whole. */
+export interface BatchRecord {
+  batchId: string
+  laneId: string
+  providerStatus: number | null
+  /** What came of the call: see {@link CallAnswer}'s kinds. */
+  answer: string
+  usage: ApiUsage | null
+  /** Whether a provider call was made: it counts as an attempt of each member. */
+  called: boolean
+  /** Settle only if the lease has run out: set by a rescue, which must not touch a live worker's batch. */
+  onlyExpired: boolean
+}
+
+/** What a settlement moved. */
+export interface Settled {
+  /** False when the batch was not open any more: somebody else settled it, and nothing was changed. */
+  applied: boolean
+  /** Members that ended. */
+  ended: string[]
+  /** The lane's due time when members went back into it and it must be looked at sooner; else null. */
+  wakeAt: Date | null
+  installationId: string | null
+}
+
+const notApplied: Settled = { applied: false, ended: [], wakeAt: null, installationId: null }
+
+/**
+ * Ends a batch and moves its members, in the caller's transaction. The batch row is the fence: only one
+ * caller can end it, and only members that this batch still holds are moved. A stale worker's
+ * settlement changes nothing.
+ */
+export async function settleBatch(tx: Tx, batch: BatchRecord, settlements: Settlement[]): Promise<Settled> {
+  const requeued = settlements.filter((s) => s.state === 'queued')
+  // Lanes before writes: the order in which every transaction takes its locks.
+  if (requeued.length > 0) await tx`select from lane where id = ${batch.laneId} for no key update`
+  const [open] = await endBatch(tx, batch, settlements)
+  if (open === undefined) return notApplied
+  const moved = await moveMembers(tx, batch, settlements)
+  const ended = moved.filter((row) => row.state !== 'queued').map((row) => row.id)
+  const back = moved.filter((row) => row.state === 'queued')
+  const wakeAt = back.length > 0 ? await returnToLane(tx, batch.laneId, back) : null
+  return { applied: true, ended, wakeAt, installationId: open.installation_id }
+}
+
+const endBatch = (tx: Tx, batch: BatchRecord, settlements: Settlement[]) => {
+  const succeeded = settlements.filter((s) => s.state === 'succeeded').length
+  return tx<{ installation_id: string }[]>`
+    update batch set state = 'ended', ended_at = now(), provider_status = ${batch.providerStatus},
+      answer = ${batch.answer}, api_used = ${batch.usage?.used ?? null}, api_limit = ${batch.usage?.limit ?? null},
+      success_count = ${succeeded}, failure_count = ${settlements.length - succeeded}
+    where id = ${batch.batchId} and state <> 'ended' and (not ${batch.onlyExpired} or lease_until <= now())
+    returning installation_id`
+}
+
+interface MovedRow {
+  id: string
+  state: string
+  available_at: Date
+}
+
+/** Moves the members and writes the attempt of each, in one statement. */
+const moveMembers = (tx: Tx, batch: BatchRecord, settlements: Settlement[]) => tx<MovedRow[]>`
+  with decided as (
+    select * from unnest(
+      ${settlements.map((s) => s.writeId)}::uuid[], ${settlements.map((s) => s.state)}::text[],
+      ${settlements.map((s) => s.recordId)}::text[], ${settlements.map((s) => (s.created === null ? null : String(s.created)))}::text[],
+      ${settlements.map((s) => (s.errors === null ? null : JSON.stringify(s.errors)))}::text[],
+      ${settlements.map((s) => s.delaySeconds)}::float8[]
+    ) with ordinality as t (id, state, record_id, created, errors, delay_seconds, place)
+  ), moved as (
+    update write w set
+      state = d.state,
+      attempts = w.attempts + ${batch.called ? 1 : 0},
+      last_attempt_at = case when ${batch.called} then now() else w.last_attempt_at end,
+      record_id = coalesce(d.record_id, w.record_id),
+      created = coalesce(d.created::boolean, w.created),
+      errors = case when d.state = 'succeeded' then null else coalesce(d.errors::jsonb, w.errors) end,
+      available_at = case when d.state = 'queued' then now() + make_interval(secs => d.delay_seconds) else w.available_at end,
+      due_at = case when d.state = 'queued' and ${batch.called} then now() + make_interval(secs => d.delay_seconds)
+                    else w.due_at end,
+      ended_at = case when d.state = 'queued' then null else now() end,
+      updated_at = now()
+    from decided d
+    where w.id = any (${settlements.map((s) => s.writeId)}::uuid[]) and w.id = d.id
+      and w.batch_id = ${batch.batchId} and w.state = 'sending'
+    returning w.id, w.state, w.available_at, w.attempts
+  ), logged as (
+    insert into attempt (write_id, number, batch_id, position, decision, status, errors, next_at, started_at)
+    select m.id, m.attempts, ${batch.batchId}, d.place - 1,
+           case m.state when 'queued' then 'retry' else m.state end, ${batch.providerStatus}, d.errors::jsonb,
+           case when m.state = 'queued' then m.available_at end,
+           (select started_at from batch where id = ${batch.batchId})
+    from moved m join decided d on d.id = m.id
+    where ${batch.called}
+  )
+  select id, state, available_at from moved`
+
+/** Counts members that went back into their lane; returns its due time when that became earlier. */
+async function returnToLane(tx: Tx, laneId: string, back: MovedRow[]): Promise<Date | null> {
+  const ids = back.map((row) => row.id)
+  const [lane] = await tx<{ due_at: Date; due_sooner: boolean }[]>`
+    with before as materialized (
+      select due_at from lane where id = ${laneId}
+    ), returned as materialized (
+      select min(available_at) as next_at, count(*) filter (where attempts = 0) as never_sent,
+             min(id::text)::uuid as first_id
+      from write where id = any (${ids}::uuid[])
+    )
+    update lane set
+      due_at = least(lane.due_at, r.next_at),
+      from_id = least(lane.from_id, r.first_id),
+      waiting = lane.waiting + r.never_sent
+    from before, returned r
+    where lane.id = ${laneId}
+    returning lane.due_at, (before.due_at is null or lane.due_at < before.due_at) as due_sooner`
+  return lane?.due_sooner === true ? lane.due_at : null
+}

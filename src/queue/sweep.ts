@@ -1,0 +1,53 @@
+import type { Sql } from '../db/connect.ts'
+import type { WriteType } from '../model/write.ts'
+
+/** A lane that is due and has no say in whether a wake-up for it exists. */
+export interface DueLane {
+  laneId: string
+  installationId: string
+  dueAt: Date
+}
+
+/** Lanes that are due, the longest overdue first. */
+export async function findDueLanes(sql: Sql, limit: number): Promise<DueLane[]> {
+  return sql<DueLane[]>`
+    select id as "laneId", installation_id as "installationId", due_at as "dueAt"
+    from lane where due_at <= now() order by due_at limit ${limit}`
+}
+
+/** Milliseconds until the next lane falls due that is not due yet; null when there is none. */
+export async function nextDueMs(sql: Sql): Promise<number | null> {
+  const [row] = await sql<{ ms: number | null }[]>`
+    select extract(epoch from min(due_at) - now())::float8 * 1000 as ms from lane where due_at > now()`
+  return row?.ms ?? null
+}
+
+/** A batch whose worker gave no sign of life for the length of its lease. */
+export interface ExpiredBatch {
+  batchId: string
+  laneId: string
+  /** Whether its call may have gone out. */
+  started: boolean
+  type: WriteType
+  members: { id: string; attempts: number; deadlineSeconds: number }[]
+}
+
+/** Batches whose lease has run out, with the members that they still hold. */
+export async function findExpiredBatches(sql: Sql, limit: number): Promise<ExpiredBatch[]> {
+  return sql<ExpiredBatch[]>`
+    select b.id as "batchId", b.lane_id as "laneId", b.state = 'started' as started, b.type,
+      coalesce((
+        select json_agg(json_build_object('id', w.id, 'attempts', w.attempts,
+                 'deadlineSeconds', extract(epoch from w.deadline_at - now())) order by array_position(b.members, w.id))
+        from write w where w.id = any (b.members) and w.batch_id = b.id and w.state = 'sending'), '[]') as members
+    from batch b
+    where b.state <> 'ended' and b.lease_until <= now()
+    order by b.lease_until limit ${limit}`
+}
+
+/** Makes the partitions of the days to come; returns how many were made. */
+export async function makePartitions(sql: Sql, daysAhead: number): Promise<number> {
+  const [row] = await sql<{ made: number }[]>`
+    select make_partitions((now() at time zone 'UTC')::date, (now() at time zone 'UTC')::date + ${daysAhead}::int) as made`
+  return row?.made ?? 0
+}

@@ -1,0 +1,48 @@
+import type { Db } from 'pg-boss'
+import type { Sql, Tx } from '../db/connect.ts'
+
+/** The shape in which postgres.js takes a statement whose text is not ours. */
+type Unsafe = Pick<Sql | Tx, 'unsafe'>
+
+const execute = async (sql: Unsafe, text: string, values?: unknown[]): Promise<{ rows: unknown[] }> => ({
+  rows: await sql.unsafe(text, values as never[] | undefined),
+})
+
+/**
+ * Runs pg-boss's statements inside one of our transactions, so that a wake-up commits or rolls back
+ * with the rows that need it. Pass it as the `db` option of a pg-boss call.
+ */
+export const bossInTransaction = (tx: Tx): Db => ({
+  executeSql: (text, values) => execute(tx, text, values),
+})
+
+/** pg-boss wraps its house-keeping in transactions of its own, each as one text. */
+const opensTransaction = (text: string): boolean => /^\s*begin\b/i.test(text)
+
+/**
+ * Runs pg-boss on our own driver, so that a process has one driver to size and to recover.
+ *
+ * @param serial a pool whose statements share one connection: texts that open a transaction go there,
+ *   since in a wider pool others' statements could fall into it
+ * @param onNotify called for every notification of pg-boss's channel, and when listening begins anew
+ *   after a lost connection: whatever was said in between is unknown
+ */
+export const bossOnPool = (sql: Sql, serial: Sql, onNotify: () => void): Db => ({
+  executeSql: (text, values) => execute(opensTransaction(text) ? serial : sql, text, values),
+  listen: async (channel, onNotification, onReconnect): Promise<{ close: () => Promise<void> }> => {
+    let first = true
+    const subscription = await sql.listen(
+      channel,
+      (payload) => {
+        onNotification(payload)
+        onNotify()
+      },
+      () => {
+        if (!first) onReconnect()
+        first = false
+        onNotify()
+      },
+    )
+    return { close: () => subscription.unlisten() }
+  },
+})

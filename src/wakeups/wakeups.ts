@@ -1,0 +1,166 @@
+import { PgBoss } from 'pg-boss'
+import type { Sql, Tx } from '../db/connect.ts'
+import { newId } from '../kernel/ids.ts'
+import type { Logger } from '../kernel/log.ts'
+import { messageOf } from '../kernel/errors.ts'
+import { bossInTransaction, bossOnPool } from './boss-db.ts'
+
+/**
+ * Wake-ups: the part of the queue that says when. A wake-up is a pg-boss job that carries a lane's id
+ * and nothing else. It is a hint: our tables say what there is to do, losing every job loses nothing
+ * (the sweeper finds due lanes), and a job too many finds a lane that is not ready.
+ *
+ * One queue of policy `short` holds them: at most one waiting job per lane, beside those being worked
+ * on. The job's group is the installation, and pg-boss's `groupConcurrency` bounds the jobs of one
+ * installation that are worked on at once, over all processes. A job is worked on for as long as its
+ * batch is in flight, so that bound is also the number of an installation's batches in flight.
+ */
+
+const LANE_QUEUE = 'lane-wakeup'
+const SCHEMA = 'pgboss'
+
+/** Seconds without a sign of life after which pg-boss takes a job away from a dead worker. */
+const HEARTBEAT_SECONDS = 30
+/** Seconds between signs of life. */
+export const TOUCH_SECONDS = 10
+
+/** A lane to be looked at, and when. */
+export interface Wakeup {
+  laneId: string
+  installationId: string
+  /** The lane's due time; a past time means now. */
+  at: Date
+}
+
+/** A wake-up that this process works on. */
+export interface LaneJob {
+  jobId: string
+  laneId: string
+}
+
+/** Options of {@link startWakeups}. */
+export interface WakeupOptions {
+  sql: Sql
+  /** A pool whose statements share one connection, for pg-boss's own transactions. */
+  serial: Sql
+  logger: Logger
+  /** Batches in flight per installation, over all processes. */
+  groupConcurrency: number
+  /** Whether this process works on jobs: it then listens, and keeps pg-boss's house in order. */
+  worker: boolean
+}
+
+/** The only door to pg-boss. */
+export interface Wakeups {
+  /**
+   * Sets the one waiting job of each lane to the lane's due time, in the caller's transaction. Call it
+   * with the lane's row locked, or two callers may leave the later time.
+   */
+  nudge: (tx: Tx, wakeups: Wakeup[]) => Promise<void>
+  /** Takes up to `count` jobs that are due, within each installation's concurrency. */
+  fetch: (count: number) => Promise<LaneJob[]>
+  /** Ends a job: it leaves the table, since nothing is to be learnt from a done hint. */
+  done: (jobId: string) => Promise<void>
+  /** Says that these jobs are still worked on. */
+  touch: (jobIds: string[]) => Promise<void>
+  /** Sets the listener that is called when a job may be waiting. */
+  onWake: (listener: () => void) => void
+  stop: () => Promise<void>
+}
+
+/** Creates or upgrades pg-boss's schema and our queue in it; safe in any number of processes at once. */
+export async function migrateWakeups(serial: Sql): Promise<void> {
+  const boss = new PgBoss({
+    db: bossOnPool(serial, serial, () => undefined),
+    schema: SCHEMA,
+    supervise: false,
+    schedule: false,
+  })
+  await boss.start()
+  try {
+    await boss.createQueue(LANE_QUEUE, queueOptions)
+    await boss.updateQueue(LANE_QUEUE, { notify: true, retryLimit: 0, heartbeatSeconds: HEARTBEAT_SECONDS })
+  } finally {
+    await boss.stop({ graceful: false, close: false })
+  }
+}
+
+const queueOptions = {
+  policy: 'short',
+  notify: true,
+  // A job is never retried: the sweeper makes a new one for a lane that is still due.
+  retryLimit: 0,
+  heartbeatSeconds: HEARTBEAT_SECONDS,
+  // A lane's deadline may lie a day ahead, and its job must outlive it.
+  retentionSeconds: 7 * 86_400,
+  deleteAfterSeconds: 60,
+  expireInSeconds: 3600,
+} as const
+
+/** Starts pg-boss on our pool. The schema must be there: see {@link migrateWakeups}. */
+export async function startWakeups(options: WakeupOptions): Promise<Wakeups> {
+  let listener: () => void = () => undefined
+  const boss = new PgBoss({
+    db: bossOnPool(options.sql, options.serial, () => listener()),
+    schema: SCHEMA,
+    migrate: false,
+    createSchema: false,
+    schedule: false,
+    supervise: options.worker,
+    superviseIntervalSeconds: 10,
+    monitorIntervalSeconds: 10,
+    useListenNotify: options.worker,
+  })
+  boss.on('error', (error) => options.logger.warn({ err: error }, 'pg-boss reported an error'))
+  boss.on('warning', (warning) => options.logger.debug({ warning }, 'pg-boss warned'))
+  await boss.start()
+  return {
+    nudge: (tx, wakeups) => nudge(boss, tx, wakeups),
+    fetch: async (count) => {
+      const jobs = await boss.fetch<{ laneId: string }>(LANE_QUEUE, {
+        batchSize: count,
+        groupConcurrency: options.groupConcurrency,
+      })
+      return jobs.map((job) => ({ jobId: job.id, laneId: job.data.laneId }))
+    },
+    done: async (jobId) => {
+      await boss.deleteJob(LANE_QUEUE, jobId)
+    },
+    touch: async (jobIds) => {
+      if (jobIds.length > 0) await boss.touch(LANE_QUEUE, jobIds)
+    },
+    onWake: (fn) => {
+      listener = fn
+    },
+    stop: async () => {
+      listener = () => undefined
+      await boss.stop({ graceful: false, close: false }).catch((error: unknown) => {
+        options.logger.warn({ error: messageOf(error) }, 'pg-boss did not stop cleanly')
+      })
+    },
+  }
+}
+
+async function nudge(boss: PgBoss, tx: Tx, wakeups: Wakeup[]): Promise<void> {
+  if (wakeups.length === 0) return
+  const db = bossInTransaction(tx)
+  // In one order everywhere, so that two transactions that set the same lanes' jobs cannot deadlock.
+  const ordered = wakeups.toSorted((a, b) => (a.laneId < b.laneId ? -1 : 1))
+  const jobs = ordered.map((wakeup) => ({
+    id: newId(),
+    data: { laneId: wakeup.laneId },
+    singletonKey: wakeup.laneId,
+    startAfter: wakeup.at.toISOString(),
+    group: { id: wakeup.installationId },
+  }))
+  const inserted = new Set(await boss.insert(LANE_QUEUE, jobs, { db, returnId: true }))
+  for (const job of jobs) {
+    if (inserted.has(job.id)) continue
+    // The lane has a waiting job already: it takes the lane's new due time.
+    await boss.update(LANE_QUEUE, undefined, {
+      singletonKey: job.singletonKey,
+      startAfter: job.startAfter,
+      db,
+    })
+  }
+}
