@@ -1,0 +1,93 @@
+import type { FastifyPluginAsync, FastifyRequest } from 'fastify'
+import Type, { type Static } from 'typebox'
+import { Operation, OperationLog, OperationPath, OperationQuery } from '../../contract/operation.ts'
+import { isUuid } from '../../kernel/ids.ts'
+import { WritebackError } from '../../kernel/errors.ts'
+import type { AttemptView, WriteView } from '../../queue/read.ts'
+import { projectOf, requireScope } from '../auth.ts'
+import { toLogs, toOperation } from './operation-view.ts'
+
+/** What following a write needs of the floors below. */
+export interface OperationPort {
+  read: (projectId: string, id: string) => Promise<WriteView | null>
+  attempts: (id: string) => Promise<AttemptView[]>
+  openBatch: (batchId: string) => Promise<{ batchId: string; size: number; claimedAt: Date } | null>
+  /** Begins to wait for a write's end; see the outcome waiter. */
+  wait: (id: string, ms: number) => { ended: Promise<boolean>; cancel: () => void }
+}
+
+/** Following a write: the operation, with a wait if asked for, and its log (contract section 7). */
+export function operationRoutes(port: OperationPort): FastifyPluginAsync {
+  return (app) => {
+    app.get(
+      '/projects/:project/operations/:operation',
+      {
+        onRequest: requireScope('read'),
+        schema: {
+          summary: 'Get an operation',
+          description: 'With `wait`, answers as soon as the operation has ended, or after that many seconds.',
+          tags: ['Following a write'],
+          params: OperationPath,
+          querystring: OperationQuery,
+          response: { 200: Operation },
+        },
+      },
+      async (request) => {
+        const { wait } = request.query as Static<typeof OperationQuery>
+        return toOperation(await readEnded(port, request, (wait ?? 0) * 1000))
+      },
+    )
+    app.get(
+      '/projects/:project/operations/:operation/logs',
+      {
+        onRequest: requireScope('read'),
+        schema: {
+          summary: "Get an operation's log",
+          tags: ['Following a write'],
+          params: OperationPath,
+          response: { 200: Type.Array(OperationLog) },
+        },
+      },
+      async (request) => {
+        const write = await read(port, request)
+        const [attempts, open] = await Promise.all([
+          port.attempts(write.id),
+          write.state === 'sending' && write.batchId !== null ? port.openBatch(write.batchId) : null,
+        ])
+        return toLogs(write, attempts, open)
+      },
+    )
+    return Promise.resolve()
+  }
+}
+
+const operationId = (request: FastifyRequest): string =>
+  (request.params as Static<typeof OperationPath>).operation
+
+async function read(port: OperationPort, request: FastifyRequest): Promise<WriteView> {
+  const id = operationId(request)
+  const write = isUuid(id) ? await port.read(projectOf(request).id, id) : null
+  if (write !== null) return write
+  throw new WritebackError('NOT_FOUND', `There is no operation ${JSON.stringify(id.slice(0, 255))}.`, {
+    remedy: 'Check the id, and the project it was accepted for.',
+  })
+}
+
+/** The write as it is once it has ended, or after `ms`. */
+async function readEnded(port: OperationPort, request: FastifyRequest, ms: number): Promise<WriteView> {
+  if (ms === 0) return read(port, request)
+  const id = operationId(request).toLowerCase()
+  // Waiting begins before reading, so that an end in between is not missed.
+  const wait = port.wait(id, ms)
+  // A caller that hung up is not waited for.
+  request.raw.socket.once('close', wait.cancel)
+  try {
+    const write = await read(port, request)
+    if (write.state !== 'queued' && write.state !== 'sending') return write
+    await wait.ended
+    return await read(port, request)
+  } finally {
+    request.raw.socket.off('close', wait.cancel)
+    wait.cancel()
+  }
+}

@@ -1,0 +1,181 @@
+import { WritebackError, type Issue } from '../kernel/errors.ts'
+import { newId } from '../kernel/ids.ts'
+import type { LaneKey } from '../model/lane.ts'
+import { MAX_GROUP } from '../model/write.ts'
+import { checkRecord, toProviderRecord, type RecordType } from './provider-record.ts'
+import type { IncomingWrite } from './group-commit.ts'
+
+/** The write call's body, as far as its schema vouches for it. */
+export interface WriteBody {
+  type: RecordType | 'delete'
+  mode?: 'synchronous' | 'asynchronous'
+  record?: Record<string, unknown>
+  batch?: unknown[]
+  autoBatchPolicy?: {
+    maxDelayMinutes?: number
+    maxDelaySeconds?: number
+    retryDeadlineHours?: number
+    maxRecords?: number
+    allOrNone?: boolean
+    onRollback?: 'fail' | 'resend'
+    merge?: boolean
+  }
+  retryPolicy?: { deadlineHours?: number }
+  externalIdField?: string
+  associations?: unknown
+  reference?: string
+}
+
+/** The installation that a write is for. */
+export interface TargetInstallation {
+  id: string
+  projectId: string
+  integrationId: string
+  configId: string
+  /** Objects that may be written, by name, with the provider's name; null when every one may. */
+  objects: ReadonlyMap<string, { objectName: string }> | null
+}
+
+const NOT_YET = 'is not supported yet'
+
+/**
+ * What is wrong with a write beyond the shape of its body: every issue at once. Parts of the interface
+ * that this version does not serve are among them, so that none is ever ignored.
+ */
+export function findIssues(body: Partial<WriteBody>): { issues: Issue[]; unsupported: Issue[] } {
+  const unsupported = findUnsupported(body)
+  const issues: Issue[] = []
+  if (body.record === undefined && body.batch === undefined) {
+    issues.push({ path: '/record', message: 'is required' })
+  }
+  if (body.record !== undefined && body.batch !== undefined) {
+    issues.push({ path: '/batch', message: 'cannot be given together with record' })
+  }
+  if (body.associations !== undefined) {
+    issues.push({ path: '/associations', message: 'is for HubSpot only; this provider takes none' })
+  }
+  issues.push(...findPolicyIssues(body), ...findKeyIssues(body))
+  return { issues, unsupported }
+}
+
+function findUnsupported(body: Partial<WriteBody>): Issue[] {
+  const unsupported: Issue[] = []
+  const add = (path: string, what: string): void =>
+    void unsupported.push({ path, message: `${what} ${NOT_YET}` })
+  if (body.mode !== 'asynchronous') add('/mode', 'a synchronous write')
+  if (body.type === 'delete') add('/type', 'delete')
+  if (body.batch !== undefined) add('/batch', 'a batch')
+  if (body.autoBatchPolicy?.allOrNone === true) add('/autoBatchPolicy/allOrNone', 'allOrNone')
+  if (body.autoBatchPolicy?.onRollback === 'resend') add('/autoBatchPolicy/onRollback', 'resend')
+  if (body.autoBatchPolicy?.merge === true) add('/autoBatchPolicy/merge', 'merge')
+  return unsupported
+}
+
+function findPolicyIssues(body: Partial<WriteBody>): Issue[] {
+  const policy = body.autoBatchPolicy
+  if (policy === undefined) return []
+  const both = policy.maxDelayMinutes !== undefined && policy.maxDelaySeconds !== undefined
+  const none = policy.maxDelayMinutes === undefined && policy.maxDelaySeconds === undefined
+  if (both)
+    return [{ path: '/autoBatchPolicy', message: 'takes maxDelayMinutes or maxDelaySeconds, not both' }]
+  return none ? [{ path: '/autoBatchPolicy', message: 'needs maxDelayMinutes or maxDelaySeconds' }] : []
+}
+
+function findKeyIssues(body: Partial<WriteBody>): Issue[] {
+  const issues: Issue[] = []
+  if (body.type === 'upsert' && body.externalIdField === undefined) {
+    issues.push({ path: '/externalIdField', message: 'is required for an upsert' })
+  }
+  if (body.type !== undefined && body.type !== 'upsert' && body.externalIdField !== undefined) {
+    issues.push({ path: '/externalIdField', message: 'is for an upsert only' })
+  }
+  if (body.record !== undefined && body.type !== undefined && body.type !== 'delete') {
+    issues.push(...checkRecord(body.record, body.type, body.externalIdField ?? null))
+  }
+  return issues
+}
+
+/** Refuses a write with all its issues: as not supported yet when nothing else is wrong with it. */
+export function refuse(issues: Issue[], unsupported: Issue[]): never {
+  if (issues.length === 0) {
+    throw new WritebackError(
+      'NOT_SUPPORTED_YET',
+      'The write asks for what this version does not support yet.',
+      {
+        issues: unsupported,
+        remedy:
+          'Leave out what the issues name, or wait for a version that supports it: it is not supported yet.',
+      },
+    )
+  }
+  throw new WritebackError('INVALID_REQUEST', 'The write has issues; nothing was written.', {
+    issues: [...issues, ...unsupported],
+    remedy: 'Correct what the issues name and send the write again.',
+  })
+}
+
+/**
+ * Turns one asynchronous write into its row and lane (contract section 5).
+ *
+ * @throws {WritebackError} FORBIDDEN for an object that the installation's configuration does not list
+ */
+export function acceptWrite(
+  body: WriteBody,
+  objectName: string,
+  installation: TargetInstallation,
+): IncomingWrite {
+  const { issues, unsupported } = findIssues(body)
+  if (issues.length > 0 || unsupported.length > 0) refuse(issues, unsupported)
+  const providerObject = resolveObject(objectName, installation)
+  const type = body.type as RecordType
+  const record = toProviderRecord(body.record ?? {}, type)
+  const policy = body.autoBatchPolicy
+  const lane: LaneKey = {
+    projectId: installation.projectId,
+    integrationId: installation.integrationId,
+    installationId: installation.id,
+    objectName: providerObject,
+    type,
+    externalIdField: body.externalIdField ?? null,
+    allOrNone: false,
+    onRollback: 'fail',
+    merge: false,
+    headers: [],
+    options: {},
+  }
+  return {
+    lane,
+    write: {
+      id: newId(),
+      installationId: installation.id,
+      projectId: installation.projectId,
+      configId: installation.configId,
+      objectName,
+      record,
+      bytes: Buffer.byteLength(record),
+      reference: body.reference ?? null,
+      delaySeconds: delaySeconds(policy),
+      deadlineSeconds: 3600 * ((policy ? policy.retryDeadlineHours : body.retryPolicy?.deadlineHours) ?? 1),
+      maxRecords: policy?.maxRecords ?? MAX_GROUP,
+    },
+  }
+}
+
+/** Without a policy a write has no delay: it leaves at once, with whatever else waits in its lane. */
+function delaySeconds(policy: WriteBody['autoBatchPolicy']): number {
+  if (policy === undefined) return 0
+  return policy.maxDelaySeconds ?? (policy.maxDelayMinutes ?? 0) * 60
+}
+
+function resolveObject(objectName: string, installation: TargetInstallation): string {
+  if (installation.objects === null) return objectName
+  const entry = installation.objects.get(objectName)
+  if (entry !== undefined) return entry.objectName
+  throw new WritebackError(
+    'FORBIDDEN',
+    `The installation's configuration does not list the object ${objectName}.`,
+    {
+      remedy: 'List the object in the installation, or write to one that it lists.',
+    },
+  )
+}

@@ -1,0 +1,106 @@
+import type { Issue } from '../kernel/errors.ts'
+import { normaliseRecordId } from '../model/salesforce-id.ts'
+
+/** The kinds of write that carry a record. */
+export type RecordType = 'create' | 'update' | 'upsert'
+
+/** Characters of an external-id value: the longest text field that can be one. */
+const MAX_KEY_LENGTH = 255
+
+/** What is wrong with a record for this kind of write (contract section 5; facts 3 and 10). */
+export function checkRecord(
+  record: Record<string, unknown>,
+  type: RecordType,
+  externalIdField: string | null,
+): Issue[] {
+  const issues: Issue[] = []
+  if (Object.hasOwn(record, 'attributes')) {
+    issues.push({
+      path: '/record/attributes',
+      message: "is the provider's own; the object comes from the path",
+    })
+  }
+  if (type === 'update') issues.push(...checkId(record))
+  else issues.push(...refuseIds(record, type))
+  if (type === 'upsert' && externalIdField !== null) issues.push(...checkKey(record, externalIdField))
+  return issues
+}
+
+const idKeys = (record: Record<string, unknown>): string[] =>
+  Object.keys(record).filter((key) => /^id$/i.test(key))
+
+function checkId(record: Record<string, unknown>): Issue[] {
+  const keys = idKeys(record)
+  const [key] = keys
+  if (key === undefined)
+    return [{ path: '/record/id', message: 'is required: an update names its record by id or Id' }]
+  if (keys.length > 1)
+    return [{ path: `/record/${keys[1] ?? 'Id'}`, message: `cannot be given together with ${key}` }]
+  const id = record[key]
+  if (typeof id !== 'string' || normaliseRecordId(id) === null) {
+    return [
+      {
+        path: `/record/${key}`,
+        message: 'is no record id: 15 or 18 letters and digits, the last three of 18 a checksum',
+      },
+    ]
+  }
+  return []
+}
+
+function refuseIds(record: Record<string, unknown>, type: RecordType): Issue[] {
+  const reason =
+    type === 'create'
+      ? 'the provider gives the id; use update'
+      : 'an upsert is keyed by its external id; use update'
+  return idKeys(record).map((key) => ({
+    path: `/record/${key}`,
+    message: `cannot be given for a ${type}: ${reason}`,
+  }))
+}
+
+/** Field names are compared as the provider compares them: in any letter case. */
+function checkKey(record: Record<string, unknown>, field: string): Issue[] {
+  if (/^id$/i.test(field)) return [{ path: '/externalIdField', message: 'cannot be Id; use update' }]
+  const keys = Object.keys(record).filter((key) => key.toLowerCase() === field.toLowerCase())
+  const [key] = keys
+  if (key === undefined)
+    return [{ path: `/record/${field}`, message: 'is required: it is the external id of the upsert' }]
+  if (keys.length > 1)
+    return [{ path: `/record/${keys[1] ?? field}`, message: `is the same field as ${key}` }]
+  const value = record[key]
+  const usable =
+    (typeof value === 'string' && value.trim() !== '') ||
+    (typeof value === 'number' && Number.isFinite(value))
+  if (!usable)
+    return [
+      {
+        path: `/record/${key}`,
+        message: 'must be a text or number that is not empty: it is the external id',
+      },
+    ]
+  if (String(value).length > MAX_KEY_LENGTH) {
+    return [{ path: `/record/${key}`, message: `must not be longer than ${MAX_KEY_LENGTH} characters` }]
+  }
+  return []
+}
+
+/**
+ * The record as the provider takes it: a JSON object text without `attributes`, for an update with its
+ * 18-character `id` first. Call it for a record without issues.
+ */
+export function toProviderRecord(record: Record<string, unknown>, type: RecordType): string {
+  if (type !== 'update') return JSON.stringify(record)
+  const { id, fields } = splitId(record)
+  const text = JSON.stringify(fields)
+  const head = `{"id":${JSON.stringify(id)}`
+  return text === '{}' ? `${head}}` : `${head},${text.slice(1)}`
+}
+
+function splitId(record: Record<string, unknown>): { id: string; fields: Record<string, unknown> } {
+  const [key] = idKeys(record)
+  const id = key === undefined ? null : normaliseRecordId(String(record[key]))
+  if (key === undefined || id === null) throw new TypeError('an update without a record id was not refused')
+  // Entries, not a spread onto a literal: a field called __proto__ stays a field.
+  return { id, fields: Object.fromEntries(Object.entries(record).filter(([name]) => name !== key)) }
+}
