@@ -5,9 +5,8 @@ export type WriteType = 'create' | 'update' | 'upsert' | 'delete'
 export type WriteState = 'queued' | 'sending' | 'succeeded' | 'failed' | 'in_doubt' | 'cancelled'
 
 /**
- * Every legal move of a write. Each is made by one guarded update that names the state it leaves;
- * the same table is held by a trigger-free CHECK of the statements in `queue/` and by
- * `test/model/moves.test.ts`.
+ * Every legal move of a write. Each is made by one guarded update that names the state it leaves; the
+ * suite runs those updates on a database that refuses every other move.
  */
 export const moves: Record<WriteState, readonly WriteState[]> = {
   queued: ['sending', 'failed', 'cancelled'],

@@ -1,5 +1,5 @@
 import { fullJitter, type BackoffBounds } from '../kernel/backoff.ts'
-import type { CallAnswer, ErrorClass, ProviderError, RecordAnswer } from '../model/outcome.ts'
+import type { CallAnswer, ErrorClass, ProviderError, ThrottleKind } from '../model/outcome.ts'
 import type { WriteType } from '../model/write.ts'
 
 /** What deciding needs to know of a write. */
@@ -20,8 +20,12 @@ export type Decision =
 
 /** First wait up to 1 s, doubling up to 5 minutes: a lock clears in seconds, a quota within the next call (facts 8, contract 6.9). */
 export const retryBounds: BackoffBounds = { baseMs: 1_000, capMs: 300_000 }
-/** Limits of the org clear more slowly than locks. */
-export const throttleBounds: BackoffBounds = { baseMs: 10_000, capMs: 300_000 }
+/** Waits by the limit that the org ran into (facts 6); a day's calls come back over hours, and are tried for all the same. */
+export const throttleBounds: Record<ThrottleKind, BackoffBounds> = {
+  daily: { baseMs: 300_000, capMs: 300_000 },
+  concurrent: { baseMs: 10_000, capMs: 300_000 },
+  long_running: { baseMs: 10_000, capMs: 300_000 },
+}
 
 /**
  * Decides what becomes of one member of a group from what came of its call: a pure function of the
@@ -54,31 +58,19 @@ const forgotten: ProviderError = {
   fields: [],
 }
 
-function decideRecord(record: RecordAnswer, write: Decidable, random: number): Decision {
-  if (record.ok) return { move: 'succeed', recordId: record.recordId, created: record.created }
-  if (record.maxRetries !== undefined && write.attempts > record.maxRetries)
-    return { move: 'fail', errors: record.errors }
-  return decideClass(record.errorClass, write, record.errors, random)
+/** A failure as the provider classed it, of one record or of the whole request. */
+interface Failure {
+  errors: ProviderError[]
+  errorClass: ErrorClass
+  throttle?: ThrottleKind
+  maxRetries?: number
 }
 
-function decideClass(
-  errorClass: ErrorClass,
-  write: Decidable,
-  errors: ProviderError[],
-  random: number,
-): Decision {
-  switch (errorClass) {
-    case 'permanent':
-      return { move: 'fail', errors }
-    case 'transient':
-    case 'again':
-    case 'auth':
-      return retry(write, errors, retryBounds, random)
-    case 'throttled':
-      return retry(write, errors, throttleBounds, random)
-    case 'ambiguous':
-      return decideLost(write, errors, random)
-  }
+function decideFailure(failure: Failure, write: Decidable, random: number): Decision {
+  const { errors, errorClass, throttle = 'concurrent', maxRetries = Infinity } = failure
+  if (errorClass === 'ambiguous') return decideLost(write, errors, random)
+  if (errorClass === 'permanent' || write.attempts > maxRetries) return { move: 'fail', errors }
+  return retry(write, errors, errorClass === 'throttled' ? throttleBounds[throttle] : retryBounds, random)
 }
 
 /** The answer was lost: what is safe to send twice is sent again, a plain create is not (contract section 6.5). */

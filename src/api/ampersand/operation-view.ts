@@ -1,9 +1,10 @@
 import type { Operation, OperationLog } from '../../contract/operation.ts'
+import { hasEnded } from '../../model/write.ts'
 import type { AttemptView, WriteView } from '../../queue/read.ts'
 
 const statusOf = (state: WriteView['state']): Operation['status'] => {
   if (state === 'succeeded') return 'success'
-  return state === 'queued' || state === 'sending' ? 'in_progress' : 'failure'
+  return hasEnded(state) ? 'failure' : 'in_progress'
 }
 
 const errorText = (write: WriteView): string => {
@@ -32,7 +33,6 @@ function resultOf(write: WriteView): string {
 
 /** A write as an operation (contract section 7). */
 export function toOperation(write: WriteView): Operation {
-  const ended = write.state !== 'queued' && write.state !== 'sending'
   return {
     id: write.id,
     projectId: write.projectId,
@@ -56,7 +56,7 @@ export function toOperation(write: WriteView): Operation {
       ...(write.reference === null ? {} : { reference: write.reference }),
       state: write.state,
       ...(write.batchId === null ? {} : { batchId: write.batchId }),
-      records: ended ? [recordOf(write)] : [],
+      records: hasEnded(write.state) ? [recordOf(write)] : [],
     },
   }
 }
@@ -87,7 +87,7 @@ export function toLogs(
   if (open !== null) {
     logs.push(line(open.claimedAt, 'info', { msg: 'grouped', batchId: open.batchId, size: open.size }))
   }
-  if (statusOf(write.state) !== 'in_progress') {
+  if (hasEnded(write.state)) {
     const severity = write.state === 'succeeded' ? 'info' : write.state === 'cancelled' ? 'warning' : 'error'
     logs.push(
       line(write.updatedAt, severity, {

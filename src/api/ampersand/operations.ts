@@ -3,6 +3,7 @@ import Type, { type Static } from 'typebox'
 import { Operation, OperationLog, OperationPath, OperationQuery } from '../../contract/operation.ts'
 import { isUuid } from '../../kernel/ids.ts'
 import { WritebackError } from '../../kernel/errors.ts'
+import { hasEnded } from '../../model/write.ts'
 import type { AttemptView, WriteView } from '../../queue/read.ts'
 import { projectOf, requireScope } from '../auth.ts'
 import { toLogs, toOperation } from './operation-view.ts'
@@ -83,7 +84,7 @@ async function readEnded(port: OperationPort, request: FastifyRequest, ms: numbe
   request.raw.socket.once('close', wait.cancel)
   try {
     const write = await read(port, request)
-    if (write.state !== 'queued' && write.state !== 'sending') return write
+    if (hasEnded(write.state)) return write
     await wait.ended
     return await read(port, request)
   } finally {
