@@ -39,12 +39,12 @@ export function decide(answer: CallAnswer, position: number, write: Decidable, r
     case 'answered': {
       const record = answer.records[position]
       // A record that the provider forgot may have been written: never success, never blindly again.
-      return record === undefined
-        ? decideLost(write, [forgotten], random)
-        : decideRecord(record, write, random)
+      if (record === undefined) return decideLost(write, [forgotten], random)
+      if (record.ok) return { move: 'succeed', recordId: record.recordId, created: record.created }
+      return decideFailure(record, write, random)
     }
     case 'refused':
-      return decideClass(answer.errorClass, write, answer.errors, random)
+      return decideFailure(answer, write, random)
     case 'not_sent':
       return retry(write, [answer.error], retryBounds, random)
     case 'lost':
