@@ -87,12 +87,13 @@ export async function claimBatch(tx: Tx, request: ClaimRequest): Promise<ClaimRe
   // Not awaited one by one: both statements go out in one round trip.
   const [, rows] = await Promise.all([
     tx`select from lane where id = ${request.laneId} for no key update`,
-    claim(tx, request),
+    claimStatement(tx, request),
   ])
   return toResult(request, rows)
 }
 
-const claim = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
+/** The claim itself, not sent yet: exported so that its plan can be held by a test. */
+export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
     with lane_row as materialized (
       select * from lane where id = ${request.laneId}
     ), seen as materialized (

@@ -1,0 +1,158 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { newId } from '../../src/kernel/ids.ts'
+import { readAttempts, readWrite } from '../../src/queue/read.ts'
+import { extendLeases, startBatch } from '../../src/queue/start-batch.ts'
+import { findExpiredBatches } from '../../src/queue/sweep.ts'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import {
+  addWrites,
+  claim,
+  expectLanesTrue,
+  incoming,
+  laneIdOf,
+  laneKey,
+  refuseIllegalMoves,
+  settle,
+} from '../support/queue-fixture.ts'
+
+let database: TestDatabase
+const sql = () => database.sql
+
+beforeAll(async () => {
+  database = await createTestDatabase()
+  await refuseIllegalMoves(database.sql)
+})
+afterAll(() => database.drop())
+
+async function claimed(count: number) {
+  const lane = laneKey()
+  const ids = await addWrites(
+    sql(),
+    Array.from({ length: count }, () => incoming(lane, { delaySeconds: 0 })),
+  )
+  const laneId = await laneIdOf(sql(), lane)
+  const { batch } = await claim(sql(), laneId)
+  return { lane, laneId, ids, batch: batch! }
+}
+
+const error = {
+  code: 'REQUIRED_FIELD_MISSING',
+  message: 'Required fields are missing: [LastName]',
+  fields: ['LastName'],
+}
+const statesOf = async (ids: string[]): Promise<string[]> => {
+  const rows = await sql()<
+    { id: string; state: string }[]
+  >`select id, state from write where id = any (${ids}::uuid[])`
+  return ids.map((id) => rows.find((row) => row.id === id)!.state)
+}
+
+describe('settling a batch', () => {
+  it('gives each member its own outcome, and writes down the attempt', async () => {
+    const { lane, ids, batch } = await claimed(4)
+    expect(await startBatch(sql(), batch.batchId, 60)).toBe(true)
+    const settled = await settle(
+      sql(),
+      batch,
+      (index) =>
+        [
+          { recordId: '001RM000003oLruYAE', created: true },
+          { state: 'failed' as const, errors: [error] },
+          { state: 'queued' as const, delaySeconds: 30, errors: [error] },
+          { state: 'in_doubt' as const, errors: [error] },
+        ][index]!,
+    )
+    expect(settled.applied).toBe(true)
+    expect(settled.ended).toHaveLength(3)
+    expect(await statesOf(ids)).toEqual(['succeeded', 'failed', 'queued', 'in_doubt'])
+    const written = await readWrite(sql(), lane.projectId, ids[0]!)
+    expect(written).toMatchObject({
+      recordId: '001RM000003oLruYAE',
+      created: true,
+      errors: null,
+      attempts: 1,
+    })
+    expect(await readWrite(sql(), lane.projectId, ids[1]!)).toMatchObject({ errors: [error], recordId: null })
+    const [attempt] = await readAttempts(sql(), ids[2]!)
+    expect(attempt).toMatchObject({
+      number: 1,
+      decision: 'retry',
+      position: 2,
+      batchSize: 4,
+      errors: [error],
+      batchId: batch.batchId,
+    })
+    expect(attempt!.nextAt).not.toBeNull()
+    expect(attempt!.startedAt).not.toBeNull()
+    await expectLanesTrue(sql())
+  })
+
+  it('is fenced: the second to settle changes nothing', async () => {
+    const { ids, batch } = await claimed(2)
+    await settle(sql(), batch, () => ({ state: 'queued' }))
+    const again = await settle(sql(), batch, () => ({ state: 'failed', errors: [error] }))
+    expect(again).toEqual({ applied: false, ended: [], wakeAt: null, installationId: null })
+    expect(await statesOf(ids)).toEqual(['queued', 'queued'])
+  })
+
+  it('is fenced: a stale batch cannot touch members that another one holds by now', async () => {
+    const { ids, laneId, batch } = await claimed(2)
+    await settle(sql(), batch, () => ({ state: 'queued' }))
+    const second = (await claim(sql(), laneId)).batch!
+    expect(second.members.map((member) => member.id)).toEqual(ids)
+    // as if the first batch had been left open by mistake: the members' own fence still holds
+    await sql()`update batch set state = 'started', ended_at = null where id = ${batch.batchId}`
+    const stale = await settle(sql(), batch, () => ({ state: 'succeeded', recordId: 'stale' }))
+    expect(stale.ended).toEqual([])
+    expect(await statesOf(ids)).toEqual(['sending', 'sending'])
+    await settle(sql(), second, () => ({ state: 'failed', errors: [error] }))
+    expect(await statesOf(ids)).toEqual(['failed', 'failed'])
+  })
+
+  it('spends no attempt on what was never sent', async () => {
+    const { lane, ids, batch } = await claimed(2)
+    await settle(sql(), batch, () => ({ state: 'queued' }), {
+      called: false,
+      answer: 'released',
+      providerStatus: null,
+    })
+    for (const id of ids) {
+      expect(await readWrite(sql(), lane.projectId, id)).toMatchObject({
+        state: 'queued',
+        attempts: 0,
+        lastAttemptAt: null,
+      })
+      expect(await readAttempts(sql(), id)).toEqual([])
+    }
+    await expectLanesTrue(sql())
+  })
+
+  it('starts a batch once, and only while its lease holds', async () => {
+    const { batch } = await claimed(1)
+    expect(await startBatch(sql(), batch.batchId, 60)).toBe(true)
+    expect(await startBatch(sql(), batch.batchId, 60)).toBe(false)
+    const other = (await claimed(1)).batch
+    await sql()`update batch set lease_until = now() - interval '1 s' where id = ${other.batchId}`
+    expect(await startBatch(sql(), other.batchId, 60)).toBe(false)
+    expect(await startBatch(sql(), newId(), 60)).toBe(false)
+  })
+
+  it('lets a rescue settle a batch only once its lease has run out, and no lease be kept after that', async () => {
+    const { ids, batch } = await claimed(3)
+    const early = await settle(sql(), batch, () => ({ state: 'queued' }), { onlyExpired: true })
+    expect(early.applied).toBe(false)
+    expect((await findExpiredBatches(sql(), 10)).map((one) => one.batchId)).not.toContain(batch.batchId)
+    await sql()`update batch set lease_until = now() - interval '1 s' where id = ${batch.batchId}`
+    await extendLeases(sql(), [batch.batchId], 60)
+    const expired = (await findExpiredBatches(sql(), 10)).find((one) => one.batchId === batch.batchId)
+    expect(expired).toMatchObject({ started: false, type: 'create' })
+    expect(expired!.members.map((member) => member.id)).toEqual(ids)
+    const rescued = await settle(sql(), batch, () => ({ state: 'queued' }), {
+      onlyExpired: true,
+      called: false,
+    })
+    expect(rescued.applied).toBe(true)
+    expect(await statesOf(ids)).toEqual(['queued', 'queued', 'queued'])
+    await expectLanesTrue(sql())
+  })
+})
