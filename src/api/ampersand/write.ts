@@ -61,6 +61,10 @@ function checkedBody(request: FastifyRequest, object: string): WriteBody & { gro
   const found = findIssues(readable(request.body))
   const issues: Issue[] = []
   const unsupported: Issue[] = []
+  // Taking the key and not keeping it would let a repeated call write twice.
+  if (request.headers['idempotency-key'] !== undefined) {
+    unsupported.push({ path: '/headers/idempotency-key', message: `an idempotency key ${NOT_YET}` })
+  }
   if (!objectName.test(object)) {
     issues.push({
       path: '/path/object',
@@ -73,16 +77,16 @@ function checkedBody(request: FastifyRequest, object: string): WriteBody & { gro
     if (issue.message.endsWith(NOT_YET)) unsupported.push(issue)
     else issues.push(issue)
   }
-  add(issues, found.issues)
-  add(unsupported, found.unsupported)
+  add(issues, found.issues, issues)
+  add(unsupported, found.unsupported, [...issues, ...unsupported])
   if (issues.length > 0 || unsupported.length > 0) refuse(issues, unsupported)
   return request.body as WriteBody & { groupRef: string }
 }
 
-/** One issue per place: what the schema said of it comes first. */
-function add(issues: Issue[], more: Issue[]): void {
-  const said = new Set(issues.map((issue) => issue.path))
-  for (const issue of more) if (!said.has(issue.path)) issues.push(issue)
+/** Adds what is said of places of which nothing is said yet: the schema's word comes first. */
+function add(issues: Issue[], more: Issue[], said: Issue[]): void {
+  const places = new Set(said.map((issue) => issue.path))
+  for (const issue of more) if (!places.has(issue.path)) issues.push(issue)
 }
 
 const types = ['create', 'update', 'upsert', 'delete']
