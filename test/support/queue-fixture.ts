@@ -125,7 +125,7 @@ export async function expectLanesTrue(sql: Sql): Promise<void> {
       from write where state = 'queued' group by lane_id
     ) w on w.lane_id = l.id
     where l.waiting <> coalesce(w.waiting, 0)
-      or (w.queued > 0 and (l.due_at is null or l.due_at > w.due_at or l.from_id is null or l.from_id > w.first_id))
+      or (w.queued > 0 and (l.due_at is null or l.due_at > greatest(w.due_at, now()) or l.from_id is null or l.from_id > w.first_id))
       or (w.queued is null and l.due_at is not null)`
   expect([...wrong]).toEqual([])
 }
