@@ -53,108 +53,117 @@ export interface App {
 
 /** Milliseconds that a stop may take before what is in flight is cut off (contract section 1). */
 const DRAIN_MS = 30_000
-/** Milliseconds that a login host may take: a row lock is held meanwhile. */
+/** Milliseconds that a login host may take: everyone who needs the session waits meanwhile. */
 const SESSION_TIMEOUT_MS = 15_000
 
 const cipherOf = ({ encryptionKey }: AppOptions): Cipher =>
   createCipher({ keys: keysById(encryptionKey), current: keyIdOf(encryptionKey) })
 
+/** Ends one part of the process. */
+type Stop = () => Promise<unknown>
+
 /** Wires the floors together and starts them: the only place that knows them all. */
 export async function startApp(options: AppOptions): Promise<App> {
-  const stops: (() => Promise<unknown>)[] = []
+  const floors: Floors = { options, clock: options.clock ?? systemClock, stops: [], drainMs: DRAIN_MS }
   // Last started, first stopped; one that fails does not keep the others running.
   const stopAll = async (): Promise<void> => {
-    for (const stop of stops.splice(0).reverse()) {
-      await stop().catch((error: unknown) =>
-        options.logger.error({ err: error }, 'a part did not stop cleanly'),
-      )
-    }
+    for (const stop of floors.stops.splice(0).reverse()) await stopOne(options.logger, stop)
   }
   try {
-    return await start(options, stops, stopAll)
+    const url = await start(floors)
+    const stop = async (drainMs = DRAIN_MS): Promise<void> => {
+      floors.drainMs = drainMs
+      await stopAll()
+      options.logger.info({}, 'stopped')
+    }
+    return { url, stop }
   } catch (error) {
     await stopAll()
     throw error
   }
 }
 
-async function start(
-  options: AppOptions,
-  stops: (() => Promise<unknown>)[],
-  stopAll: () => Promise<void>,
-): Promise<App> {
-  const { logger } = options
-  const clock = options.clock ?? systemClock
-  const name = `writeback-${options.role}`
-  const sql = connect({ url: options.databaseUrl, max: options.databasePool, applicationName: name })
-  stops.push(() => sql.end({ timeout: 5 }))
-  const serial = connect({ url: options.databaseUrl, max: 2, applicationName: `${name}-pgboss` })
-  stops.push(() => serial.end({ timeout: 5 }))
-  const worker = options.role !== 'api'
+const stopOne = (logger: Logger, stop: Stop): Promise<unknown> =>
+  stop().catch((error: unknown) => logger.error({ err: error }, 'a part did not stop cleanly'))
+
+async function start(floors: Floors): Promise<string> {
+  const { options, clock, stops } = floors
+  const { logger, role, databaseUrl: url } = options
+  const name = `writeback-${role}`
+  const sql = connect({ url, max: options.databasePool, applicationName: name })
+  const serial = connect({ url, max: 2, applicationName: `${name}-pgboss` })
+  stops.push(() => Promise.all([sql.end({ timeout: 5 }), serial.end({ timeout: 5 })]))
   const wakeups = await startWakeups({
     sql,
     serial,
     logger,
     groupConcurrency: options.groupConcurrency,
-    worker,
+    worker: role !== 'api',
   })
   stops.push(() => wakeups.stop())
   const directory = createDirectory(sql, { adminKey: options.adminKey, logger, clock })
   await directory.start()
   stops.push(() => directory.stop())
 
-  const floors: Floors = { options, clock, sql, wakeups, directory, stops, drainMs: DRAIN_MS }
-  const running = worker ? startWorking(floors) : null
-  const api = options.role === 'worker' ? null : await startTaking(floors)
+  const parts: Parts = { ...floors, sql, wakeups, directory }
+  const api = role === 'worker' ? null : await startTaking(parts)
+  const worker = role === 'api' ? null : await startWorking(parts)
   const server = createServer({
     logger,
     clock,
     isDatabaseUnavailable,
     version: options.version,
-    health: { ping: () => sql`select 1`, metricsText: () => metricsText(running, api?.ingest ?? null) },
+    health: { ping: () => sql`select 1`, metricsText: () => metricsText(worker, api?.ingest ?? null) },
     api,
   })
-  stops.push(async () => {
-    // A client that never finishes its request must not outlast the drain.
+  const stopServing = async (): Promise<void> => {
+    // Those who wait for an outcome get the state as it is; a client that never finishes is cut off in time.
+    await api?.waiter.stop()
     const cancel = clock.after(floors.drainMs, () => server.server.closeAllConnections())
     await server.close()
     cancel()
-  })
-  if (api !== null) stops.push(() => api.waiter.stop())
-  const url = await server.listen({ host: options.host, port: options.port })
-  logger.info({ url, role: options.role }, 'listening')
-  return {
-    url,
-    stop: async (drainMs = DRAIN_MS) => {
-      floors.drainMs = drainMs
-      await stopAll()
-      logger.info({}, 'stopped')
-    },
+    await api?.ingest.stop()
   }
+  // Side by side: neither may use up the other's time.
+  stops.push(() =>
+    Promise.all([
+      stopOne(logger, stopServing),
+      stopOne(logger, () => worker?.stop(floors.drainMs) ?? Promise.resolve()),
+    ]),
+  )
+  const address = await server.listen({ host: options.host, port: options.port })
+  logger.info({ url: address, role }, 'listening')
+  return address
 }
 
+/** What a process is started with and how it is stopped. */
 interface Floors {
   options: AppOptions
   clock: Clock
-  sql: Sql
-  wakeups: Wakeups
-  directory: Directory
-  stops: (() => Promise<unknown>)[]
+  stops: Stop[]
+  /** Milliseconds that a stop may take before what is in flight is cut off. */
   drainMs: number
 }
 
-function startWorking(floors: Floors): Worker {
-  const { options, clock, sql, wakeups, stops } = floors
+/** The same with the lower floors at hand. */
+interface Parts extends Floors {
+  sql: Sql
+  wakeups: Wakeups
+  directory: Directory
+}
+
+async function startWorking(parts: Parts): Promise<Worker> {
+  const { options, clock, sql, wakeups, stops } = parts
   const salesforce = createSalesforceProvider({
     logger: options.logger,
     allowInsecure: options.allowInsecureProviders,
   })
   const providers = createProviderRegistry([salesforce])
   stops.push(() => providers.close())
-  const worker = startWorker({
+  return startWorker({
     sql,
     wakeups,
-    sessions: sessionSource(floors, providers),
+    sessions: await sessionSource(parts, providers),
     clock,
     logger: options.logger,
     worker: `${hostname()}/${process.pid}/${newId().slice(-6)}`,
@@ -163,12 +172,11 @@ function startWorking(floors: Floors): Worker {
     slots: options.workerSlots,
     sweepIntervalMs: options.sweepMs,
   })
-  stops.push(() => worker.stop(floors.drainMs))
-  return worker
 }
 
 /** Sessions by installation: the directory knows its connection, the connections floor its session. */
-function sessionSource({ options, sql, directory }: Floors, providers: ProviderRegistry): SessionSource {
+async function sessionSource(parts: Parts, providers: ProviderRegistry): Promise<SessionSource> {
+  const { options, sql, directory } = parts
   const providerNamed = (name: string): Provider => {
     const provider = providers.find(name)
     if (provider === undefined) throw new Error(`There is no provider ${name}.`)
@@ -181,6 +189,8 @@ function sessionSource({ options, sql, directory }: Floors, providers: ProviderR
     mint: (provider, credentials) =>
       providerNamed(provider).openSession(credentials, { timeoutMs: SESSION_TIMEOUT_MS }),
   })
+  await sessions.start()
+  parts.stops.push(() => sessions.stop())
   const find = async (installationId: string) => {
     const installation = await directory.installationById(installationId)
     if (installation === null) throw new Error('The installation is not there any more.')
@@ -198,8 +208,7 @@ function sessionSource({ options, sql, directory }: Floors, providers: ProviderR
   }
 }
 
-async function startTaking(floors: Floors) {
-  const { options, clock, sql, wakeups, directory, stops } = floors
+async function startTaking({ options, clock, sql, wakeups, directory }: Parts) {
   const { logger } = options
   const ingest: Ingest = startIngest({
     sql,
@@ -208,7 +217,6 @@ async function startTaking(floors: Floors) {
     logger,
     maxWaiting: options.maxWaiting,
   })
-  stops.push(() => ingest.stop())
   const waiter: OutcomeWaiter = await startOutcomeWaiter({ sql, clock, logger })
   const setup = createSetup(sql, cipherOf(options))
   return {

@@ -6,6 +6,7 @@ import { WritebackError } from '../../kernel/errors.ts'
 import { hasEnded } from '../../model/write.ts'
 import type { AttemptView, WriteView } from '../../queue/read.ts'
 import { projectOf, requireScope } from '../auth.ts'
+import { problems } from '../openapi.ts'
 import { toLogs, toOperation } from './operation-view.ts'
 
 /** What following a write needs of the floors below. */
@@ -30,7 +31,7 @@ export function operationRoutes(port: OperationPort): FastifyPluginAsync {
           tags: ['Following a write'],
           params: OperationPath,
           querystring: OperationQuery,
-          response: { 200: Operation },
+          response: { 200: Operation, ...problems },
         },
       },
       async (request) => {
@@ -46,7 +47,7 @@ export function operationRoutes(port: OperationPort): FastifyPluginAsync {
           summary: "Get an operation's log",
           tags: ['Following a write'],
           params: OperationPath,
-          response: { 200: Type.Array(OperationLog) },
+          response: { 200: Type.Array(OperationLog), ...problems },
         },
       },
       async (request) => {

@@ -12,6 +12,7 @@ import {
 } from '../../ingest/accept.ts'
 import type { IncomingWrite } from '../../ingest/group-commit.ts'
 import { integrationOf, requireScope } from '../auth.ts'
+import { problems } from '../openapi.ts'
 
 /** What the write call needs of the floors below. */
 export interface WritePort {
@@ -40,7 +41,7 @@ export function writeRoutes(port: WritePort): FastifyPluginAsync {
           tags: ['Writing'],
           params: WritePath,
           body: WriteRequest,
-          response: { 200: WriteAccepted },
+          response: { 200: WriteAccepted, ...problems },
         },
       },
       async (request) => {

@@ -1,0 +1,84 @@
+import type { FastifyInstance } from 'fastify'
+import type { InstallationRow } from '../../connections/installations.ts'
+import type { Setup } from '../../connections/setup.ts'
+import { IntegrationPath, PageQuery, pageOf } from '../../contract/fields.ts'
+import { Installation, InstallationPath, NewInstallation } from '../../contract/installations.ts'
+import { integrationOf, requireScope } from '../auth.ts'
+import { problems } from '../openapi.ts'
+import { pageAnswer, pageRequest, type ListQuery } from '../pagination.ts'
+import { findById } from './found.ts'
+
+const tags = ['installations']
+
+const toAnswer = (row: InstallationRow) => ({
+  id: row.id,
+  projectId: row.projectId,
+  integrationId: row.integrationId,
+  group: { groupRef: row.groupRef },
+  connection: { id: row.connectionId, status: row.connectionStatus },
+  healthStatus: row.connectionStatus === 'working' ? 'healthy' : 'unhealthy',
+  config: { id: row.configId, content: row.content },
+  createTime: row.createdAt.toISOString(),
+})
+
+export function installationRoutes(app: FastifyInstance, setup: Setup): void {
+  const path = '/projects/:project/integrations/:integration/installations'
+
+  app.post<{ Body: NewInstallation }>(
+    path,
+    {
+      onRequest: requireScope('admin'),
+      schema: {
+        tags,
+        summary: 'Install an integration for a customer',
+        params: IntegrationPath,
+        body: NewInstallation,
+        response: { 201: Installation, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const { id: integrationId, projectId, provider } = integrationOf(request)
+      const { config, ...input } = request.body
+      const parent = { projectId, integrationId, provider }
+      const installation = await setup.createInstallation(parent, { ...input, content: config.content })
+      const base = `/v1/projects/${projectId}/integrations/${integrationId}`
+      reply.status(201).header('location', `${base}/installations/${installation.id}`)
+      return toAnswer(installation)
+    },
+  )
+
+  app.get<{ Querystring: ListQuery }>(
+    path,
+    {
+      onRequest: requireScope('read', 'admin'),
+      schema: {
+        tags,
+        summary: 'List the installations, newest first',
+        params: IntegrationPath,
+        querystring: PageQuery,
+        response: { 200: pageOf(Installation), ...problems },
+      },
+    },
+    async (request) => {
+      const page = await setup.listInstallations(integrationOf(request).id, pageRequest(request.query))
+      return pageAnswer({ ...page, results: page.results.map(toAnswer) })
+    },
+  )
+
+  app.get<{ Params: { installationId: string } }>(
+    `${path}/:installationId`,
+    {
+      onRequest: requireScope('read', 'admin'),
+      schema: {
+        tags,
+        summary: 'Get an installation',
+        params: InstallationPath,
+        response: { 200: Installation, ...problems },
+      },
+    },
+    async (request) => {
+      const get = (id: string) => setup.getInstallation(integrationOf(request).id, id)
+      return toAnswer(await findById('installation', request.params.installationId, get))
+    },
+  )
+}

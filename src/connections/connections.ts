@@ -1,0 +1,71 @@
+import type { Sql } from '../db/connect.ts'
+import { newId } from '../kernel/ids.ts'
+import type { Credentials } from '../model/credentials.ts'
+import { announce } from './announce.ts'
+import type { Cipher } from './cipher.ts'
+import { cutPage, type Page, type PageRequest } from './page.ts'
+
+export type ConnectionStatus = 'working' | 'broken'
+
+/** A connection as others may see it: nothing of its credentials. */
+export interface ConnectionRow {
+  id: string
+  groupRef: string
+  provider: string
+  status: ConnectionStatus
+}
+
+/** What the credentials of a connection are encrypted for. */
+export const credentialsPurpose = (connectionId: string): string => `connection:${connectionId}:credentials`
+/** What the session of a connection is encrypted for. */
+export const sessionPurpose = (connectionId: string): string => `connection:${connectionId}:session`
+
+/** URLs in one form, as the parser writes them, without a slash at the end. */
+const tidyUrl = (url: string): string => new URL(url).href.replace(/\/+$/, '')
+
+function withTidyUrls(credentials: Credentials): Credentials {
+  if (credentials.type === 'access-token')
+    return { ...credentials, instanceUrl: tidyUrl(credentials.instanceUrl) }
+  if (credentials.loginUrl === undefined) return credentials
+  return { ...credentials, loginUrl: tidyUrl(credentials.loginUrl) }
+}
+
+/** Keeps a connection, its credentials encrypted. They are taken as valid: the call's schema is their check. */
+export async function createConnection(
+  sql: Sql,
+  cipher: Cipher,
+  projectId: string,
+  input: { groupRef: string; provider: string; credentials: Credentials },
+): Promise<ConnectionRow> {
+  const id = newId()
+  const credentials = JSON.stringify(withTidyUrls(input.credentials))
+  const encrypted = cipher.encrypt(credentials, credentialsPurpose(id))
+  return sql.begin(async (tx) => {
+    const [row] = await tx<[ConnectionRow]>`
+      insert into connection (id, project_id, group_ref, provider, credential_type, credentials)
+      values (${id}, ${projectId}, ${input.groupRef}, ${input.provider}, ${input.credentials.type}, ${encrypted})
+      returning id, group_ref as "groupRef", provider, status`
+    await announce(tx, 'connection', id)
+    return row
+  })
+}
+
+export async function getConnection(sql: Sql, projectId: string, id: string): Promise<ConnectionRow | null> {
+  const [row] = await sql<ConnectionRow[]>`
+    select id, group_ref as "groupRef", provider, status from connection
+    where project_id = ${projectId} and id = ${id}`
+  return row ?? null
+}
+
+export async function listConnections(
+  sql: Sql,
+  projectId: string,
+  page: PageRequest,
+): Promise<Page<ConnectionRow>> {
+  const rows = await sql<ConnectionRow[]>`
+    select id, group_ref as "groupRef", provider, status from connection
+    where project_id = ${projectId} and (${page.after}::uuid is null or id < ${page.after}::uuid)
+    order by id desc
+    limit ${page.size + 1}`
+  return cutPage(rows, page.size)
+}

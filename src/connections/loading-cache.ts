@@ -1,0 +1,115 @@
+import type { Clock } from '../kernel/clock.ts'
+
+export interface LoadingCacheOptions {
+  /** The most entries kept; the least recently used go first. */
+  max: number
+  /** Milliseconds after which an entry is loaded again even if nothing said that it changed. */
+  ttlMs: number
+  /** Milliseconds that a reload may take before the old value is answered instead. */
+  patienceMs: number
+  clock: Clock
+  /** Whether a failed load may be answered with the old value: the source is away, rather than wrong. */
+  mayServeOld: (error: unknown) => boolean
+}
+
+interface Entry<V> {
+  value: V
+  generation: number
+  loadedAt: number
+}
+
+interface Flight<V> {
+  generation: number
+  promise: Promise<V | null>
+}
+
+/**
+ * A bounded cache in front of a slow source. Loads of one key are shared. What the source does not have
+ * is not remembered, so a new thing is found at once and a flood of wrong names takes no memory.
+ *
+ * An expired entry is still answered while the source is away or slow: with the database down, what this
+ * process has used before keeps working (contract section 5). A load that began before
+ * {@link LoadingCache.expireAll} neither counts as fresh nor is shared with those who come after it.
+ */
+export class LoadingCache<V extends object> {
+  readonly #options: LoadingCacheOptions
+  readonly #entries = new Map<string, Entry<V>>()
+  readonly #flights = new Map<string, Flight<V>>()
+  #generation = 0
+
+  constructor(options: LoadingCacheOptions) {
+    this.#options = options
+  }
+
+  /** Entries held, fresh or not. */
+  get size(): number {
+    return this.#entries.size
+  }
+
+  /** Nothing held counts as fresh any more. */
+  expireAll(): void {
+    this.#generation++
+  }
+
+  /** The value of a key, loaded unless a fresh one is held; null when the source does not have it. */
+  get(key: string, load: () => Promise<V | null>): Promise<V | null> {
+    const entry = this.#entries.get(key)
+    if (entry === undefined) return this.#load(key, load)
+    this.#entries.delete(key)
+    this.#entries.set(key, entry)
+    return this.#isFresh(entry) ? Promise.resolve(entry.value) : this.#reload(entry.value, key, load)
+  }
+
+  #isFresh(entry: Entry<V>): boolean {
+    const age = this.#options.clock.monotonic() - entry.loadedAt
+    return entry.generation === this.#generation && age < this.#options.ttlMs
+  }
+
+  #load(key: string, load: () => Promise<V | null>): Promise<V | null> {
+    const flying = this.#flights.get(key)
+    if (flying?.generation === this.#generation) return flying.promise
+    const generation = this.#generation
+    const flight: Flight<V> = {
+      generation,
+      promise: load()
+        .then((value) => {
+          this.#keep(key, value, generation)
+          return value
+        })
+        .finally(() => {
+          if (this.#flights.get(key) === flight) this.#flights.delete(key)
+        }),
+    }
+    this.#flights.set(key, flight)
+    return flight.promise
+  }
+
+  #keep(key: string, value: V | null, generation: number): void {
+    const held = this.#entries.get(key)
+    if (held !== undefined && held.generation > generation) return
+    this.#entries.delete(key)
+    if (value === null) return
+    this.#entries.set(key, { value, generation, loadedAt: this.#options.clock.monotonic() })
+    if (this.#entries.size <= this.#options.max) return
+    const [oldest] = this.#entries.keys()
+    if (oldest !== undefined) this.#entries.delete(oldest)
+  }
+
+  async #reload(old: V, key: string, load: () => Promise<V | null>): Promise<V | null> {
+    let cancel: () => void = () => undefined
+    const patience = new Promise<V>((resolve) => {
+      cancel = this.#options.clock.after(this.#options.patienceMs, () => resolve(old))
+    })
+    const loaded = this.#load(key, load).catch((error: unknown) => {
+      if (this.#options.mayServeOld(error)) return old
+      throw error
+    })
+    try {
+      return await Promise.race([loaded, patience])
+    } finally {
+      cancel()
+      // a load that fails after patience ran out has nobody left to tell
+      loaded.catch(() => undefined)
+    }
+  }
+}

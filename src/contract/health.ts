@@ -1,0 +1,7 @@
+import Type from 'typebox'
+
+/** The process is up. */
+export const Alive = Type.Object({ status: Type.Literal('ok') }, { title: 'Alive' })
+
+/** The process can serve. */
+export const Ready = Type.Object({ status: Type.Literal('ready') }, { title: 'Ready' })

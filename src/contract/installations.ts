@@ -1,0 +1,91 @@
+import Type, { type Static } from 'typebox'
+import { ConnectionStatus } from './connections.ts'
+import { GroupRef, Id, IntegrationPath, notSupportedYet, ProviderName, Time } from './fields.ts'
+
+/** How one object may be written. */
+export const WriteObject = Type.Object(
+  {
+    objectName: Type.String({
+      minLength: 1,
+      maxLength: 255,
+      format: 'object-name',
+      description: "The provider's name of the object; the same as the entry's key.",
+      examples: ['Account'],
+    }),
+    deletionSettings: Type.Optional(
+      Type.Object(
+        { enabled: Type.Boolean({ description: 'Whether records may be deleted.' }) },
+        {
+          additionalProperties: false,
+        },
+      ),
+    ),
+    mapToName: notSupportedYet("The caller's name for the object."),
+    fieldMappings: notSupportedYet("The caller's field names, each with the provider's."),
+    selectedFieldSettings: notSupportedYet('Defaults, and when fields are written.'),
+    idempotencyField: notSupportedYet("An external-id field that carries the write's id."),
+    procedures: notSupportedYet('Named ways of writing the object.'),
+  },
+  { additionalProperties: false, title: 'WriteObject' },
+)
+export type WriteObject = Static<typeof WriteObject>
+
+const Objects = Type.Unsafe<Record<string, WriteObject>>({
+  type: 'object',
+  propertyNames: { type: 'string', maxLength: 255, format: 'object-name' },
+  additionalProperties: WriteObject,
+  description:
+    'By object name. When absent, every object may be created, updated and upserted, and none deleted; when present, only those listed.',
+})
+
+/** What an installation may do, as the integrator configured it. */
+export const InstallationContent = Type.Object(
+  {
+    provider: ProviderName,
+    write: Type.Object({ objects: Type.Optional(Objects) }, { additionalProperties: false }),
+  },
+  { additionalProperties: false, title: 'InstallationContent' },
+)
+export type InstallationContent = Static<typeof InstallationContent>
+
+export const NewInstallation = Type.Object(
+  {
+    groupRef: GroupRef,
+    connectionId: Type.Optional(
+      Type.String({
+        format: 'uuid',
+        description: "The connection to write through; the group's own when absent.",
+      }),
+    ),
+    config: Type.Object({ content: InstallationContent }, { additionalProperties: false }),
+  },
+  {
+    additionalProperties: false,
+    title: 'NewInstallation',
+    examples: [{ groupRef: 'customer-42', config: { content: { provider: 'salesforce', write: {} } } }],
+  },
+)
+export type NewInstallation = Static<typeof NewInstallation>
+
+export const Installation = Type.Object(
+  {
+    id: Id,
+    projectId: Id,
+    integrationId: Id,
+    group: Type.Object({ groupRef: GroupRef }),
+    connection: Type.Object({ id: Id, status: ConnectionStatus }),
+    healthStatus: Type.Unsafe<'healthy' | 'unhealthy'>({
+      type: 'string',
+      enum: ['healthy', 'unhealthy'],
+      description: 'unhealthy: its connection is broken; writes wait until their deadlines.',
+    }),
+    config: Type.Object({ id: Id, content: InstallationContent }),
+    createTime: Time,
+  },
+  { title: 'Installation' },
+)
+export type Installation = Static<typeof Installation>
+
+export const InstallationPath = Type.Interface([IntegrationPath], {
+  installationId: Type.String({ description: 'Id of the installation.' }),
+})

@@ -1,0 +1,97 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { createServer } from '../../src/api/server.ts'
+import { silentLogger } from '../../src/kernel/log.ts'
+import { jsonOf, startHarness, type Harness } from './harness.ts'
+
+let harness: Harness
+let ping: () => Promise<unknown> = () => Promise.resolve()
+beforeAll(async () => {
+  harness = await startHarness({ ping: () => ping() })
+})
+afterAll(() => harness.close())
+
+describe('health', () => {
+  test('needs no key', async () => {
+    for (const url of ['/healthz', '/readyz', '/metrics', '/openapi.json'])
+      expect((await harness.call('GET', url, { key: null })).statusCode).toBe(200)
+  })
+
+  test('readiness follows the database, liveness does not', async () => {
+    ping = () => Promise.reject(new Error('password authentication failed for user "secret"'))
+    const answer = await harness.call('GET', '/readyz')
+    expect([answer.statusCode, answer.headers['retry-after']]).toEqual([503, '2'])
+    expect(answer.body).not.toContain('secret')
+    expect((await harness.call('GET', '/healthz')).statusCode).toBe(200)
+    ping = () => Promise.resolve()
+    expect((await harness.call('GET', '/readyz')).statusCode).toBe(200)
+  })
+
+  test('a database that does not answer is not waited for', async () => {
+    ping = () => new Promise(() => undefined)
+    expect((await harness.call('GET', '/readyz')).statusCode).toBe(503)
+  })
+
+  test('metrics are Prometheus text', async () => {
+    const answer = await harness.call('GET', '/metrics')
+    expect(answer.headers['content-type']).toBe('text/plain; version=0.0.4; charset=utf-8')
+    expect(answer.body).toBe('up 1\n')
+  })
+
+  test('a worker serves its health and nothing else', async () => {
+    const worker = createServer({
+      logger: silentLogger,
+      health: { ping: () => Promise.resolve(), metricsText: () => '' },
+      isDatabaseUnavailable: () => false,
+      api: null,
+      version: '0.0.0',
+    })
+    const statuses = await Promise.all(
+      ['/healthz', '/readyz', '/metrics', '/v1/projects', '/openapi.json'].map(
+        async (url) => (await worker.inject(url)).statusCode,
+      ),
+    )
+    expect(statuses).toEqual([200, 200, 200, 404, 404])
+    await worker.close()
+  })
+})
+
+describe('OpenAPI', () => {
+  test('is 3.1 and describes every route with its body and its errors', async () => {
+    const document = jsonOf(await harness.call('GET', '/openapi.json')) as {
+      openapi: string
+      components: { schemas: Record<string, unknown> }
+      paths: Record<string, Record<string, { requestBody?: unknown; responses: Record<string, unknown> }>>
+    }
+    expect(document.openapi).toBe('3.1.0')
+    const calls = Object.entries(document.paths).flatMap(([path, of]) =>
+      Object.keys(of).map((m) => `${m} ${path}`),
+    )
+    expect(calls.sort()).toEqual([
+      'get /healthz',
+      'get /metrics',
+      'get /readyz',
+      'get /v1/projects',
+      'get /v1/projects/{project}',
+      'get /v1/projects/{project}/api-keys',
+      'get /v1/projects/{project}/api-keys/{id}',
+      'get /v1/projects/{project}/connections',
+      'get /v1/projects/{project}/connections/{id}',
+      'get /v1/projects/{project}/integrations',
+      'get /v1/projects/{project}/integrations/{integration}',
+      'get /v1/projects/{project}/integrations/{integration}/installations',
+      'get /v1/projects/{project}/integrations/{integration}/installations/{installationId}',
+      'post /v1/projects',
+      'post /v1/projects/{project}/api-keys',
+      'post /v1/projects/{project}/connections',
+      'post /v1/projects/{project}/integrations',
+      'post /v1/projects/{project}/integrations/{integration}/installations',
+    ])
+    expect(Object.keys(document.components.schemas)).toEqual(['Problem'])
+    expect(JSON.stringify(document.paths)).toContain('"$ref":"#/components/schemas/Problem"')
+    for (const [path, of] of Object.entries(document.paths).filter(([path]) => path.startsWith('/v1')))
+      for (const [method, call] of Object.entries(of)) {
+        expect(Object.keys(call.responses), path).toEqual([method === 'post' ? '201' : '200', 'default'])
+        expect(call.requestBody !== undefined, path).toBe(method === 'post')
+      }
+  })
+})

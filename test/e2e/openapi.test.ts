@@ -1,0 +1,79 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { startService, type Service } from '../support/service.ts'
+
+interface Schema {
+  properties?: Record<string, Schema>
+  maximum?: number
+  enum?: string[]
+  required?: string[]
+  additionalProperties?: unknown
+}
+interface Document {
+  openapi: string
+  paths: Record<
+    string,
+    Record<
+      string,
+      { requestBody?: { content: Record<string, { schema: Schema }> }; responses: Record<string, unknown> }
+    >
+  >
+}
+
+let service: Service
+
+beforeAll(async () => {
+  service = await startService()
+})
+afterAll(() => service.stop())
+
+describe('the OpenAPI document', () => {
+  it('is made of the schemas that validate, and needs no key', async () => {
+    const answer = await fetch(`${service.app.url}/openapi.json`)
+    expect(answer.status).toBe(200)
+    const document = (await answer.json()) as Document
+    expect(document.openapi).toMatch(/^3\.1/)
+    const write =
+      document.paths['/v1/projects/{project}/integrations/{integration}/objects/{object}']!['post']!
+    const schema = write.requestBody!.content['application/json']!.schema
+    expect(schema.required).toEqual(['groupRef', 'type'])
+    expect(schema.additionalProperties).toBe(false)
+    const limit = schema.properties!['autoBatchPolicy']!.properties!['maxDelaySeconds']!.maximum!
+    expect(Object.keys(write.responses)).toEqual(['200', 'default'])
+    // what the document says is what the service does
+    const { tenant } = service
+    const post = (maxDelaySeconds: number) =>
+      tenant.call(
+        'POST',
+        `/v1/projects/${tenant.projectId}/integrations/${tenant.integrationId}/objects/Contact`,
+        {
+          groupRef: tenant.groupRef,
+          type: 'create',
+          mode: 'asynchronous',
+          record: { LastName: 'x' },
+          autoBatchPolicy: { maxDelaySeconds },
+        },
+      )
+    expect((await post(limit)).status).toBe(200)
+    expect((await post(limit + 1)).status).toBe(400)
+  })
+
+  it('knows every call of this version', async () => {
+    const document = (await (await fetch(`${service.app.url}/openapi.json`)).json()) as Document
+    const calls = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.keys(methods).map((method) => `${method} ${path}`),
+    )
+    expect(calls).toEqual(
+      expect.arrayContaining([
+        'post /v1/projects',
+        'get /v1/projects',
+        'get /v1/projects/{project}',
+        'post /v1/projects/{project}/api-keys',
+        'get /v1/projects/{project}/integrations/{integration}',
+        'post /v1/projects/{project}/connections',
+        'post /v1/projects/{project}/integrations/{integration}/installations',
+        'get /v1/projects/{project}/operations/{operation}',
+        'get /v1/projects/{project}/operations/{operation}/logs',
+      ]),
+    )
+  })
+})
