@@ -2,10 +2,10 @@ import pRetry from 'p-retry'
 import type { Sql } from '../db/connect.ts'
 import { databaseErrorKind } from '../db/pg-errors.ts'
 import type { Clock } from '../kernel/clock.ts'
-import { messageOf } from '../kernel/errors.ts'
+import { isWritebackError, messageOf } from '../kernel/errors.ts'
 import { newId } from '../kernel/ids.ts'
 import type { Logger } from '../kernel/log.ts'
-import type { CallAnswer } from '../model/outcome.ts'
+import type { CallAnswer, ProviderError } from '../model/outcome.ts'
 import type { Session } from '../model/credentials.ts'
 import {
   recordBatch,
@@ -58,21 +58,23 @@ export interface BatchRunner {
 }
 
 /**
- * Runs the next batch of a lane, if it is ready, in named steps: claim, open a session, start, write,
- * decide and record. Wherever it dies, the batch row says how far it came.
+ * Runs the next batch of a lane, if it is ready, in named steps: claim, start, write, decide and record.
+ * Wherever it dies, the batch row says how far it came.
  *
+ * @param session one of the lane's installation
  * @returns what the claim found; `batch` is null when there was nothing to send
  */
 export async function runBatch(
   runner: BatchRunner,
   laneId: string,
+  session: SendingSession,
   signal: AbortSignal,
 ): Promise<ClaimResult> {
   const claimed = await claim(runner, laneId)
   if (claimed.batch === null) return claimed
   runner.inFlight.add(claimed.batch.batchId)
   try {
-    await send(runner, claimed.batch, signal)
+    await send(runner, claimed.batch, session, signal)
   } finally {
     runner.inFlight.delete(claimed.batch.batchId)
   }
@@ -96,24 +98,23 @@ const claim = (runner: BatchRunner, laneId: string): Promise<ClaimResult> =>
     return result
   })
 
-async function send(runner: BatchRunner, batch: ClaimedBatch, signal: AbortSignal): Promise<void> {
+async function send(
+  runner: BatchRunner,
+  batch: ClaimedBatch,
+  session: SendingSession,
+  signal: AbortSignal,
+): Promise<void> {
   const begun = runner.clock.monotonic()
   const facts: BatchFacts = { batchId: batch.batchId, laneId: batch.laneId, called: true, onlyExpired: false }
-  let answer: CallAnswer
-  let refreshes = 0
-  const session = await runner.sessions.open(batch.installationId).catch(noSession)
-  if ('kind' in session) {
-    answer = session
-    facts.called = false
-  } else if (signal.aborted) {
+  if (signal.aborted) {
     await recorded(runner, () => releaseBatch(runner.sql, runner.nudge, facts, memberIds(batch)))
     return
-  } else if (await startBatch(runner.sql, batch.batchId, LEASE_SECONDS)) {
-    ;({ answer, refreshes } = await write(runner, batch, session, signal))
-  } else {
+  }
+  if (!(await startBatch(runner.sql, batch.batchId, LEASE_SECONDS))) {
     runner.logger.warn({ batchId: batch.batchId }, 'a batch was taken over before it was sent')
     return
   }
+  const { answer, refreshes } = await write(runner, batch, session, signal)
   const callMs = runner.clock.monotonic() - begun
   const members = batch.members.map((member) => ({ ...member, type: batch.type }))
   const record = await recorded(runner, () =>
@@ -156,18 +157,18 @@ function toGroup(batch: ClaimedBatch): Parameters<Provider['sendGroup']>[1] {
   }
 }
 
-/** No session: the request never left. The connection's own errors carry a code. */
+/** No new session in place of one that was refused: nothing was written. */
 const noSession = (error: unknown): CallAnswer & { kind: 'not_sent' } => ({
   kind: 'not_sent',
-  error: {
-    code: hasCode(error) ? error.code : 'NO_SESSION',
-    message: messageOf(error),
-    fields: [],
-  },
+  error: sessionFailure(error),
 })
 
-const hasCode = (error: unknown): error is { code: string } =>
-  typeof error === 'object' && error !== null && 'code' in error && typeof error.code === 'string'
+/** Why there is no session, as it is recorded with a write. */
+export const sessionFailure = (error: unknown): ProviderError => ({
+  code: isWritebackError(error) ? error.code : 'NO_SESSION',
+  message: messageOf(error),
+  fields: [],
+})
 
 /** Kinds of database trouble that may be gone at the next try. */
 const passing = ['unavailable', 'retry']

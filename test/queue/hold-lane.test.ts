@@ -1,0 +1,75 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { failExpired, holdLane } from '../../src/queue/hold-lane.ts'
+import { readWrite } from '../../src/queue/read.ts'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import {
+  addWrites,
+  claim,
+  expectLanesTrue,
+  incoming,
+  laneIdOf,
+  laneKey,
+  refuseIllegalMoves,
+} from '../support/queue-fixture.ts'
+
+let database: TestDatabase
+const sql = () => database.sql
+const reason = { code: 'NO_WORKING_CONNECTION', message: 'The connection is broken.', fields: [] }
+
+beforeAll(async () => {
+  database = await createTestDatabase()
+  await refuseIllegalMoves(database.sql)
+})
+afterAll(() => database.drop())
+
+describe('a lane that cannot be sent', () => {
+  it('is put off without a move of its writes, and is what it was when it can be sent', async () => {
+    const lane = laneKey()
+    const ids = await addWrites(
+      sql(),
+      Array.from({ length: 120 }, () => incoming(lane)),
+    )
+    const laneId = await laneIdOf(sql(), lane)
+    const before = await sql()`select id, xmin::text from write where lane_id = ${laneId} order by id`
+    const at = await sql().begin((tx) => holdLane(tx, laneId, 15))
+    expect(at!.getTime() - Date.now()).toBeGreaterThan(10_000)
+    expect([
+      ...(await sql()`select id, xmin::text from write where lane_id = ${laneId} order by id`),
+    ]).toEqual([...before])
+    const { batch } = await claim(sql(), laneId)
+    expect(batch!.members.map((member) => member.id)).toEqual(ids.slice(0, 100))
+    await expectLanesTrue(sql())
+  })
+
+  it('is not woken for nothing when nothing waits in it', async () => {
+    const lane = laneKey()
+    await addWrites(sql(), [incoming(lane, { delaySeconds: 0 })])
+    const laneId = await laneIdOf(sql(), lane)
+    await claim(sql(), laneId)
+    expect(await sql().begin((tx) => holdLane(tx, laneId, 15))).toBeNull()
+  })
+
+  it('ends what has waited until its deadline, with the reason, and nothing else', async () => {
+    const lane = laneKey()
+    const [old, tried, young, later] = await addWrites(sql(), [
+      incoming(lane, { delaySeconds: 0 }),
+      incoming(lane, { delaySeconds: 0 }),
+      incoming(lane, { delaySeconds: 0 }),
+      incoming(lane, { delaySeconds: 86_400 }),
+    ])
+    const own = { code: 'UNABLE_TO_LOCK_ROW', message: 'locked', fields: [] }
+    await sql()`update write set deadline_at = now() - interval '1 s' where id = any (${[old!, tried!, later!]}::uuid[])`
+    await sql()`update write set errors = ${sql().json([own])} where id = ${tried!}`
+    const laneId = await laneIdOf(sql(), lane)
+    expect(await sql().begin((tx) => failExpired(tx, laneId, reason, 1))).toBe(1)
+    expect(await sql().begin((tx) => failExpired(tx, laneId, reason, 10))).toBe(1)
+    expect(await sql().begin((tx) => failExpired(tx, laneId, reason, 10))).toBe(0)
+    const views = await Promise.all(
+      [old, tried, young, later].map((id) => readWrite(sql(), lane.projectId, id!)),
+    )
+    expect(views.map((view) => view!.state)).toEqual(['failed', 'failed', 'queued', 'queued'])
+    expect(views[0]!.errors).toEqual([reason])
+    expect(views[1]!.errors).toEqual([own])
+    await expectLanesTrue(sql())
+  })
+})
