@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { arriveInLanes, insertWrites } from '../../src/queue/insert-writes.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import {
   addWrites,
@@ -10,6 +11,7 @@ import {
   refuseIllegalMoves,
   settle,
 } from '../support/queue-fixture.ts'
+import { waitUntil } from '../support/wait-until.ts'
 
 let database: TestDatabase
 const sql = () => database.sql
@@ -27,6 +29,13 @@ const several = (
 ) => Array.from({ length: count }, () => incoming(lane, part))
 const ids = (result: Awaited<ReturnType<typeof claim>>): string[] =>
   result.batch?.members.map((member) => member.id) ?? []
+
+const lockWaits = async (): Promise<number> => {
+  const [row] = await sql()<{ count: number }[]>`
+    select count(*)::int as count from pg_stat_activity
+    where datname = current_database() and wait_event_type = 'Lock'`
+  return row!.count
+}
 
 describe('claiming a group', () => {
   it('takes nothing before the lane is full or due, and says when it is', async () => {
@@ -129,6 +138,31 @@ describe('claiming a group', () => {
     const second = await claim(sql(), laneId)
     expect(ids(second)).toEqual([late])
     expect(second.nextDueAt!.getTime()).toBeGreaterThan(Date.now() + 50_000)
+    await expectLanesTrue(sql())
+  })
+
+  it('sees what was committed while it waited for the lane: no write is left without a wake-up', async () => {
+    const lane = laneKey()
+    const [first] = await addWrites(sql(), [incoming(lane, { delaySeconds: 0 })])
+    const laneId = await laneIdOf(sql(), lane)
+    const second = incoming(lane, { delaySeconds: 0 })
+    const inserted = Promise.withResolvers<undefined>()
+    const commit = Promise.withResolvers<undefined>()
+    const adding = sql().begin(async (tx) => {
+      const arrival = { laneId, count: 1, minDelaySeconds: 0, minMaxRecords: 100, firstId: second.write.id }
+      await Promise.all([arriveInLanes(tx, [arrival]), insertWrites(tx, [{ ...second.write, laneId }])])
+      inserted.resolve(undefined)
+      await commit.promise
+    })
+    await inserted.promise
+    const claiming = claim(sql(), laneId)
+    await waitUntil(async () => (await lockWaits()) > 0, {
+      timeoutMs: 10_000,
+      what: 'the claim waits for the lane',
+    })
+    commit.resolve(undefined)
+    await adding
+    expect(ids(await claiming)).toEqual([first, second.write.id])
     await expectLanesTrue(sql())
   })
 

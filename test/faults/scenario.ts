@@ -1,0 +1,87 @@
+import { expect } from 'vitest'
+import type { AppOptions } from '../../src/app.ts'
+import type { Operation } from '../../src/contract/operation.ts'
+import type { RequestEntry } from '../../src/simulator/start.ts'
+import { expectLanesTrue, refuseIllegalMoves } from '../support/queue-fixture.ts'
+import { concurrently, startService, type Service } from '../support/service.ts'
+import { waitUntil } from '../support/wait-until.ts'
+
+/** A service whose database refuses illegal moves and whose sweeper looks often, with words to tell faults in. */
+export interface Scenario extends Service {
+  /** Posts writes that leave together, as the group of exactly these; their operations' ids in order. */
+  group: (object: string, bodies: Record<string, unknown>[]) => Promise<string[]>
+  /** The operations, once each has ended. */
+  ended: (ids: string[]) => Promise<Operation[]>
+  /** Waits until every one of the writes waits for another try, having made so many. */
+  waitForRetry: (ids: string[], attempts: number) => Promise<void>
+  /** Ends the backoff of whatever waits for another try. */
+  hurry: () => Promise<void>
+  /** The collections calls that wrote this object, in order. */
+  calls: (object: string) => RequestEntry[]
+  /** The provider's answers as the operation's log tells them. */
+  attempts: (id: string) => Promise<Record<string, unknown>[]>
+  /** What must hold whenever nothing is in flight: every fault has struck, no batch is open, every lane is true. */
+  expectSettled: () => Promise<void>
+}
+
+export async function startScenario(part: Partial<AppOptions> = {}): Promise<Scenario> {
+  const service = await startService({ sweepMs: 100, ...part })
+  const { tenant, simulator, database } = service
+  const { sql } = database
+  await refuseIllegalMoves(sql)
+  return {
+    ...service,
+    group: (object, bodies) =>
+      concurrently(bodies, 1, (body) =>
+        tenant.write(object, {
+          autoBatchPolicy: { maxDelayMinutes: 60, maxRecords: bodies.length },
+          ...body,
+        }),
+      ),
+    ended: async (ids) => {
+      const operations = await concurrently(ids, 100, (id) => tenant.operation(id))
+      expect(operations.filter((operation) => operation.status === 'in_progress')).toEqual([])
+      return operations
+    },
+    waitForRetry: (ids, attempts) =>
+      waitUntil(
+        async () => {
+          const [row] = await sql<{ count: number }[]>`
+            select count(*)::int as count from write
+            where id = any (${ids}::uuid[]) and state = 'queued' and attempts = ${attempts}`
+          return row!.count === ids.length
+        },
+        { timeoutMs: 10_000, what: `${ids.length} writes to wait for another try after ${attempts}` },
+      ),
+    hurry: async () => {
+      await sql`
+        with again as (
+          update write set available_at = now(), due_at = now() where state = 'queued' and errors is not null
+          returning lane_id
+        )
+        update lane set due_at = now() from again where lane.id = again.lane_id`
+    },
+    calls: (object) =>
+      simulator.org.requests.list(
+        (entry) => entry.operation.startsWith('collections.') && entry.objects.includes(object),
+      ),
+    attempts: async (id) => {
+      const path = `/v1/projects/${tenant.projectId}/operations/${id}/logs`
+      const { body } = await tenant.call<{ message: Record<string, unknown> }[]>('GET', path)
+      return body.map((line) => line.message).filter((message) => message['msg'] === 'attempt')
+    },
+    expectSettled: async () => {
+      expect(simulator.org.faults.list()).toEqual([])
+      expect([...(await sql`select id from batch where state <> 'ended'`)]).toEqual([])
+      await expectLanesTrue(sql)
+    },
+  }
+}
+
+/** Bodies of creates of Contacts and the like, by last name. */
+export const creates = (...names: string[]): Record<string, unknown>[] =>
+  names.map((LastName) => ({ type: 'create', record: { LastName } }))
+
+/** Codes of the first record's errors. */
+export const codes = (operation: Operation): string[] =>
+  operation.metadata.records.flatMap((record) => record.errors.map((error) => error.code))

@@ -1,0 +1,103 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TestProject } from 'vitest/node'
+import { connect } from '../../src/db/connect.ts'
+import { startEmbedded } from '../../src/db/embedded.ts'
+import { migrate } from '../../src/db/migrate.ts'
+import { silentLogger } from '../../src/kernel/log.ts'
+
+declare module 'vitest' {
+  export interface ProvidedContext {
+    /** A superuser's URL of the cluster of this run. */
+    adminUrl: string
+    /** The migrated database that every test database is a copy of. */
+    templateDatabase: string
+  }
+}
+
+interface Cluster {
+  url: string
+  stop: () => Promise<void>
+}
+
+/** Nothing here has to survive a crash, so nothing waits for the disk. */
+const fastSettings = {
+  fsync: 'off',
+  synchronous_commit: 'off',
+  full_page_writes: 'off',
+  max_connections: '200',
+  shared_buffers: '128MB',
+}
+
+async function startEmbeddedCluster(): Promise<Cluster> {
+  const dataDir = await mkdtemp(join(tmpdir(), 'writeback-test-'))
+  const embedded = await startEmbedded({ dataDir, logger: silentLogger, settings: fastSettings })
+  return {
+    url: embedded.url,
+    stop: async () => {
+      await embedded.stop()
+      await rm(dataDir, { recursive: true, force: true })
+    },
+  }
+}
+
+async function startContainer(): Promise<Cluster> {
+  const { PostgreSqlContainer } = await import('@testcontainers/postgresql')
+  const flags = Object.entries(fastSettings).flatMap(([name, value]) => ['-c', `${name}=${value}`])
+  const container = await new PostgreSqlContainer('postgres:17-alpine')
+    .withCommand(['postgres', ...flags])
+    .start()
+  return {
+    url: container.getConnectionUri(),
+    stop: async () => {
+      await container.stop()
+    },
+  }
+}
+
+/** One cluster for the whole run: yours (`TEST_DATABASE_URL`), a container's (`TEST_CONTAINERS=1`) or an embedded one. */
+async function startCluster(): Promise<Cluster> {
+  const url = process.env['TEST_DATABASE_URL']
+  if (url !== undefined && url !== '') return { url, stop: () => Promise.resolve() }
+  return process.env['TEST_CONTAINERS'] === '1' ? startContainer() : startEmbeddedCluster()
+}
+
+const withDatabase = (url: string, database: string): string => {
+  const changed = new URL(url)
+  changed.pathname = `/${database}`
+  return changed.href
+}
+
+async function makeTemplate(url: string, name: string): Promise<void> {
+  const admin = connect({ url, max: 2, statementTimeoutMs: 0 })
+  const template = connect({ url: withDatabase(url, name), max: 2, statementTimeoutMs: 0 })
+  try {
+    await admin.unsafe(`create database ${name}`)
+    await migrate(template, { logger: silentLogger })
+    await template.end({ timeout: 5 })
+    // a copy can only be made while nobody is connected
+    await admin.unsafe(`alter database ${name} with allow_connections false`)
+  } finally {
+    await Promise.all([template.end({ timeout: 5 }), admin.end({ timeout: 5 })])
+  }
+}
+
+export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const cluster = await startCluster()
+  const template = `writeback_template_${process.pid}_${Date.now()}`
+  try {
+    await makeTemplate(cluster.url, template)
+  } catch (error) {
+    await cluster.stop()
+    throw error
+  }
+  project.provide('adminUrl', cluster.url)
+  project.provide('templateDatabase', template)
+  return async () => {
+    const admin = connect({ url: cluster.url, max: 2 })
+    await admin.unsafe(`drop database if exists ${template}`)
+    await admin.end({ timeout: 5 })
+    await cluster.stop()
+  }
+}
