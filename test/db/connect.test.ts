@@ -1,6 +1,6 @@
 import { createServer, connect as connectSocket, type AddressInfo, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
-import { connect, type Database } from '../../src/db/connect.ts'
+import { connect, type Database, type Queryable } from '../../src/db/connect.ts'
 import { databaseErrorKind, isDatabaseUnavailable } from '../../src/db/pg-errors.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 
@@ -77,6 +77,42 @@ describe('connect', () => {
     const [row] = await sql`
       select ${sql.json({ a: null })}::jsonb as json, (select array_agg(x || '!') from unnest(${['a', 'b']}::text[]) x) as list`
     expect(row).toEqual({ json: { a: null }, list: ['a!', 'b!'] })
+  })
+
+  test.each<[type: string, list: unknown[]]>([
+    ['text', ['', 'a,b', '{}', 'say "hi"', 'back\\slash', 'NULL', 'null', null, ' blank ', 'zwölf\n']],
+    ['uuid', ['0190a0b0-0000-7000-8000-000000000001', null]],
+    ['int', [1, -2, null]],
+    ['bigint', [1, Number.MAX_SAFE_INTEGER]],
+    ['double precision', [0.5, -1e300]],
+    ['numeric', ['1.10', '12345678901234567890']],
+    ['jsonb', [{ a: ['"', null] }, 'text', 7]],
+    ['text', []],
+    [
+      'int',
+      [
+        [1, 2],
+        [3, 4],
+      ],
+    ],
+  ])('takes and gives arrays of %s', async (type, list) => {
+    const read = async (queryable: Queryable): Promise<unknown> => {
+      const [row] = await queryable.unsafe<{ list: unknown[] }[]>(`select $1::${type}[] as list`, [
+        list as string[],
+      ])
+      return row?.list
+    }
+    expect(await read(sql)).toEqual(list)
+    expect(await sql.begin(read)).toEqual(list)
+  })
+
+  test.each<[type: string, oid: number, list: unknown[]]>([
+    ['boolean', 1000, [true, false, null]],
+    ['bytea', 1001, [Buffer.from([0, 255, 34, 92])]],
+    ['timestamptz', 1185, [new Date('2026-01-02T03:04:05.678Z'), null]],
+  ])('takes arrays of %s that are named as such', async (_, oid, list) => {
+    const [row] = await sql`select ${sql.typed(list as string[], oid)} as list`
+    expect(row).toEqual({ list })
   })
 
   test('names its connections and bounds its statements', async () => {

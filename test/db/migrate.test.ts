@@ -3,6 +3,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
+import { connect } from '../../src/db/connect.ts'
 import { migrate, readMigrations } from '../../src/db/migrate.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
@@ -137,6 +138,22 @@ describe('migrate', () => {
     expect(warn.mock.calls).toEqual([
       [{ migration: '0002_second', breaking: true }, 'breaking migration applied: stop older processes'],
     ])
+  })
+
+  test('refuses a server older than PostgreSQL 16 before anything is done', async () => {
+    const [row] = await database.sql<{ name: string }[]>`select current_database() as name`
+    // a server that says that it is older: what is asked for is found in this schema first
+    await database.sql.unsafe(`
+      create schema old;
+      create function old.current_setting(text) returns text language sql as
+        $$ select case $1 when 'server_version_num' then '150018' else '15.18' end $$;
+      alter database ${row?.name ?? ''} set search_path = old, pg_catalog, public`)
+    const sql = connect({ url: database.url, max: 2 })
+    await expect(migrate(sql, { logger })).rejects.toThrow(
+      'PostgreSQL 15.18 is too old: 16 or newer is needed.',
+    )
+    expect(await sql`select to_regclass('public.migration') as made`).toEqual([{ made: null }])
+    await sql.end()
   })
 
   test('is not held by the time limit of ordinary statements', async () => {

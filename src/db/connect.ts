@@ -1,0 +1,111 @@
+import postgres from 'postgres'
+import { arrayTypes } from './array-types.ts'
+import { createInstancePool } from './instance-pool.ts'
+import { statementsOn } from './statements.ts'
+import { beginOn } from './transactions.ts'
+
+/** A pool of connections: run statements with it, open transactions with `sql.begin`. */
+export type Database = postgres.Sql
+/** The same; the name used where a function runs statements on a pool. */
+export type Sql = postgres.Sql
+/** An open transaction, as handed to the callback of `sql.begin`. */
+export type Tx = postgres.TransactionSql
+/** Anything that runs statements: a pool or an open transaction. */
+export type Queryable = postgres.ISql
+
+/** Where the database is and how it is used. */
+export interface ConnectOptions {
+  /** `postgres://user:password@host:port/database`; `?host=/folder` names a Unix socket's folder. */
+  url: string
+  /** Connections in all, at least 2 (default 10). LISTEN takes one more. */
+  max?: number
+  /** Shown in `pg_stat_activity` (default `writeback`). */
+  applicationName?: string
+  /** Milliseconds after which the server ends a statement; 0 for never (default 30 s). */
+  statementTimeoutMs?: number
+  /** Receives the server's notices (default: they are dropped; the driver would print them). */
+  onnotice?: (notice: postgres.Notice) => void
+}
+
+/** bigint as a number: sequences and counts stay far below 2^53, and a value beyond it is refused, never rounded. */
+const bigintAsNumber = {
+  to: 20,
+  from: [20],
+  serialize: (value: number | bigint) => value.toString(),
+  parse: (text: string) => {
+    const value = Number(text)
+    if (!Number.isSafeInteger(value)) throw new RangeError(`bigint ${text} does not fit a number`)
+    return value
+  },
+}
+
+/**
+ * Every hot statement has its index, and a prepared plan lives long: one made while a day's partition was
+ * empty would go on to read the whole of it once it is full, until statistics are gathered.
+ */
+const indexesOnly = { enable_seqscan: 'off', enable_bitmapscan: 'off' }
+
+/** The URL without a `host` parameter, and that host: the driver itself would send it to the server as a setting. */
+function splitSocketFolder(url: string): { url: string; host?: string } {
+  const parsed = new URL(url)
+  const host = parsed.searchParams.get('host')
+  if (host === null) return { url }
+  parsed.searchParams.delete('host')
+  return { url: parsed.href, host }
+}
+
+/**
+ * Opens a pool. No connection is made before the first statement.
+ *
+ * Statements and transactions have connections of their own, half of `max` each, so that a statement
+ * made while a transaction is open can never wait for that transaction's end. Each waits for the first
+ * of its connections that is free; nothing is queued behind a slow one.
+ *
+ * `timestamptz` comes as `Date`, `bigint` as number, `json` and `jsonb` parsed; a value for a json column
+ * is passed as it is (`sql.json(value)` where the type is not known from the statement), a list as a
+ * plain array; one of booleans, bytes or dates, which the driver takes for a single one, as
+ * `sql.typed(list, 1000 | 1001 | 1185)`.
+ *
+ * A lost connection rejects what runs on it (`isDatabaseUnavailable`) and nothing else; whether a commit
+ * that was under way took place is not known then. `listen` listens again by itself; what was said
+ * meanwhile is missed.
+ *
+ * @throws {TypeError} when the URL is not one
+ */
+export function connect(options: ConnectOptions): Database {
+  const { url, ...socketFolder } = splitSocketFolder(options.url)
+  const max = Math.max(2, options.max ?? 10)
+  const settings = {
+    ...socketFolder,
+    max: 1,
+    types: { bigint: bigintAsNumber, ...arrayTypes(bigintAsNumber.parse) },
+    fetch_types: false,
+    connect_timeout: 10,
+    // a peer that vanished without a word is noticed in about a minute
+    keep_alive: 15,
+    max_lifetime: null,
+    // of the listening connection, the only one that the driver itself opens again
+    backoff: () => 0.1 + Math.random() * 0.2,
+    onnotice: options.onnotice ?? (() => undefined),
+    connection: {
+      application_name: options.applicationName ?? 'writeback',
+      TimeZone: 'UTC',
+      statement_timeout: options.statementTimeoutMs ?? 30_000,
+      idle_in_transaction_session_timeout: 30_000,
+      ...indexesOnly,
+    },
+  }
+  const open = (onclose?: () => void): Database =>
+    postgres(url, { ...settings, ...(onclose ? { onclose } : {}) })
+  const forTransactions = Math.ceil(max / 2)
+  const transactions = createInstancePool(open, forTransactions)
+  const statements = createInstancePool(open, max - forTransactions)
+  const template = open()
+  return statementsOn(statements, template, {
+    begin: beginOn(transactions),
+    end: async (how?: { timeout?: number }) => {
+      await Promise.all([statements.end(how), transactions.end(how), template.end(how)])
+    },
+    reserve: () => Promise.reject(new Error('A reserved connection is not safe with this driver: use begin')),
+  })
+}
