@@ -44,6 +44,19 @@ test('closing finishes what is in flight', async () => {
   await closed
 })
 
+test('closing does not wait for a connection that never carried a request', async () => {
+  const other = await startHarness()
+  const { port } = new URL(await other.app.listen({ host: '127.0.0.1', port: 0 }))
+  const accepted = once(other.app.server, 'connection')
+  const socket = connect(Number(port), '127.0.0.1')
+  socket.on('error', () => undefined)
+  await accepted
+  const ended = once(socket, 'close')
+  await other.close()
+  await ended
+  expect(socket.destroyed).toBe(true)
+})
+
 describe('over a real socket', () => {
   test('sets up and reads back', async () => {
     const body = JSON.stringify({ name: 'real' })

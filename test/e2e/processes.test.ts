@@ -75,9 +75,7 @@ async function expectExactlyOnce(acknowledged: string[]): Promise<void> {
   const byId = new Map(rows.map((row) => [row.id, row]))
   expect(acknowledged.filter((id) => byId.get(id)?.state !== 'succeeded')).toEqual([])
   expect(new Set(rows.map((row) => row.record_id)).size).toBe(rows.length)
-  const held = objects.flatMap((object) =>
-    simulator.org.records(object).map((record) => String(record['Id'])),
-  )
+  const held = objects.flatMap((object) => simulator.org.records(object).map((record) => record.Id))
   expect(new Set(held)).toEqual(new Set(rows.map((row) => row.record_id)))
   expect(held).toHaveLength(rows.length)
 }
