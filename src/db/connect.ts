@@ -1,6 +1,7 @@
 import postgres from 'postgres'
 import { arrayTypes } from './array-types.ts'
 import { createInstancePool } from './instance-pool.ts'
+import { createListener } from './listener.ts'
 import { statementsOn } from './statements.ts'
 import { beginOn } from './transactions.ts'
 
@@ -45,6 +46,12 @@ const bigintAsNumber = {
  */
 const indexesOnly = { enable_seqscan: 'off', enable_bitmapscan: 'off' }
 
+/** What an instance of the driver calls when its connection closes or hears something. */
+interface Callbacks {
+  onclose?: () => void
+  onnotify?: (channel: string, payload: string) => void
+}
+
 /** The URL without a `host` parameter, and that host: the driver itself would send it to the server as a setting. */
 function splitSocketFolder(url: string): { url: string; host?: string } {
   const parsed = new URL(url)
@@ -84,8 +91,6 @@ export function connect(options: ConnectOptions): Database {
     // a peer that vanished without a word is noticed in about a minute
     keep_alive: 15,
     max_lifetime: null,
-    // of the listening connection, the only one that the driver itself opens again
-    backoff: () => 0.1 + Math.random() * 0.2,
     onnotice: options.onnotice ?? (() => undefined),
     connection: {
       application_name: options.applicationName ?? 'writeback',
@@ -95,16 +100,18 @@ export function connect(options: ConnectOptions): Database {
       ...indexesOnly,
     },
   }
-  const open = (onclose?: () => void): Database =>
-    postgres(url, { ...settings, ...(onclose ? { onclose } : {}) })
+  const open = (callbacks: Callbacks): Database => postgres(url, { ...settings, ...callbacks })
+  const openPooled = (onclose: () => void): Database => open({ onclose })
   const forTransactions = Math.ceil(max / 2)
-  const transactions = createInstancePool(open, forTransactions)
-  const statements = createInstancePool(open, max - forTransactions)
-  const template = open()
-  return statementsOn(statements, template, {
+  const transactions = createInstancePool(openPooled, forTransactions)
+  const statements = createInstancePool(openPooled, max - forTransactions)
+  const listener = createListener(open)
+  return statementsOn(statements, open({}), {
     begin: beginOn(transactions),
+    // nobody reads the driver's account of the LISTEN statement itself
+    listen: ((...args) => listener.listen(...args)) as Database['listen'],
     end: async (how?: { timeout?: number }) => {
-      await Promise.all([statements.end(how), transactions.end(how), template.end(how)])
+      await Promise.all([statements.end(how), transactions.end(how), listener.end()])
     },
     reserve: () => Promise.reject(new Error('A reserved connection is not safe with this driver: use begin')),
   })

@@ -115,7 +115,7 @@ function applyNext(sql: Database, migrations: Migration[]): Promise<Migration | 
         version     integer primary key,
         name        text not null,
         checksum    text not null,
-        applied_at  timestamptz not null default now()
+        applied_at  timestamptz not null default clock_timestamp()
       )`
     const applied = await tx<AppliedRow[]>`select version, name, checksum from migration order by version`
     checkHistory(applied, migrations)

@@ -36,19 +36,19 @@ function routeTo(pool: InstancePool): <T>(value: T) => T {
 /**
  * A `sql` whose statements run on a pool.
  *
- * @param template a driver instance that makes the queries and listens; it never sends one itself
+ * @param template a driver instance that makes the queries and never sends one itself
  * @param replaced what else the result does in its own way (`begin`, `end`)
  */
 export function statementsOn(pool: InstancePool, template: Sql, replaced: Partial<Sql>): Sql {
   const route = routeTo(pool)
-  const own: Record<PropertyKey, unknown> = {
-    ...replaced,
-    unsafe: (...args: Parameters<Sql['unsafe']>) => route(template.unsafe(...args)),
-    file: (...args: Parameters<Sql['file']>) => route(template.file(...args)),
+  const unsafe = template.unsafe.bind(template)
+  const file = template.file.bind(template)
+  Object.assign(template, replaced, {
+    unsafe: (...args: Parameters<Sql['unsafe']>) => route(unsafe(...args)),
+    file: (...args: Parameters<Sql['file']>) => route(file(...args)),
     notify: (channel: string, payload: string) => route(template`select pg_notify(${channel}, ${payload})`),
-  }
+  })
   return new Proxy(template, {
     apply: (target, self, args) => route<unknown>(Reflect.apply(target, self, args)),
-    get: (target, name): unknown => own[name] ?? Reflect.get(target, name),
   })
 }

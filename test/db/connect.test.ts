@@ -309,15 +309,66 @@ describe('begin', () => {
   })
 })
 
-test('LISTEN goes on after its connection was lost', async () => {
-  const listener = open({ applicationName: 'listener' })
-  const heard = vi.fn()
-  const listening = vi.fn()
-  await listener.listen('somewhere', heard, listening)
-  await sql.notify('somewhere', 'one')
-  await vi.waitFor(() => expect(heard).toHaveBeenCalledWith('one'))
-  await sql`select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'listener'`
-  await vi.waitFor(() => expect(listening).toHaveBeenCalledTimes(2), { timeout: 10_000 })
-  await sql.notify('somewhere', 'two')
-  await vi.waitFor(() => expect(heard).toHaveBeenCalledWith('two'))
+describe('listen', () => {
+  const listeners = (): Promise<{ pid: number }[]> =>
+    sql<{ pid: number }[]>`select pid from pg_stat_activity where application_name = 'listener'`
+  const cutOff = (): Promise<unknown> =>
+    sql`select pg_terminate_backend(pid, 5000) from pg_stat_activity where application_name = 'listener'`
+
+  test('goes on after its connection was lost', async () => {
+    const listener = open({ applicationName: 'listener' })
+    const heard = vi.fn()
+    const listening = vi.fn()
+    await listener.listen('somewhere', heard, listening)
+    expect(listening).toHaveBeenCalledTimes(1)
+    await sql.notify('somewhere', 'one')
+    await vi.waitFor(() => expect(heard).toHaveBeenCalledWith('one'))
+    await cutOff()
+    await vi.waitFor(() => expect(listening).toHaveBeenCalledTimes(2), { timeout: 10_000 })
+    await sql.notify('somewhere', 'two')
+    await vi.waitFor(() => expect(heard).toHaveBeenCalledWith('two'))
+    expect(heard).toHaveBeenCalledTimes(2)
+  })
+
+  test('shares one connection, and gives it back when nobody listens any more', async () => {
+    const listener = open({ applicationName: 'listener' })
+    const heard = vi.fn()
+    const [a, b, other] = await Promise.all([
+      listener.listen('here', (payload) => void heard('a', payload)),
+      listener.listen('here', (payload) => void heard('b', payload)),
+      listener.listen('there"', (payload) => void heard('there', payload)),
+    ])
+    expect(await listeners()).toHaveLength(1)
+    await a.unlisten()
+    await sql.notify('here', '1')
+    await sql.notify('there"', '2')
+    await vi.waitFor(() => expect(heard).toHaveBeenCalledWith('there', '2'))
+    expect(heard.mock.calls).toEqual([
+      ['b', '1'],
+      ['there', '2'],
+    ])
+    await b.unlisten()
+    await other.unlisten()
+    await vi.waitFor(async () => expect(await listeners()).toEqual([]))
+  })
+
+  test('leaves no connection behind when it ends just after it was cut off', async () => {
+    const listener = connect({ url: database.url, applicationName: 'listener' })
+    await listener.listen('somewhere', () => undefined)
+    await cutOff()
+    await listener.end({ timeout: 1 })
+    await expect(listener.listen('somewhere', () => undefined)).rejects.toMatchObject({
+      code: 'CONNECTION_ENDED',
+    })
+    await vi.waitFor(async () => expect(await listeners()).toEqual([]))
+  })
+
+  test('says that there is no database to listen to', async () => {
+    const url = new URL(database.url)
+    url.port = '1'
+    const error: unknown = await open({ url: url.href })
+      .listen('somewhere', () => undefined)
+      .catch((thrown: unknown) => thrown)
+    expect(isDatabaseUnavailable(error)).toBe(true)
+  })
 })
