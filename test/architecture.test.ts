@@ -25,7 +25,7 @@ const mayImport: Record<string, string[]> = {
 }
 
 /** Files at the top of `src` that belong to no floor and what they may import: null is everything. */
-const topFiles: Record<string, string[] | null> = {
+const topFiles: Record<string, string[] | null | undefined> = {
   'main.ts': null,
   'app.ts': null,
   'config.ts': [],
@@ -66,7 +66,7 @@ function isAllowed({ file, floor, target }: Import): boolean {
   if (targetFloor === floor) return true
   if (floor === 'cli' || topFiles[floor] === null) return true
   const allowed = mayImport[floor] ?? topFiles[floor]
-  if (allowed === undefined || allowed === null) return false
+  if (allowed === undefined) return false
   if (targetFloor === 'kernel') return floor !== 'contract'
   return allowed.includes(targetFloor) || allowed.includes(path.replace(/\.ts$/, ''))
 }

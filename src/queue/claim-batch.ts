@@ -79,6 +79,9 @@ interface Row {
  * was committed before it began. So claims of one lane come one after the other, none of them can set
  * the lane's due time from rows that are out of date, and they need not skip each other's rows.
  *
+ * Times are compared with the statement's own, not the transaction's: that one may lie before the times
+ * of writes that were committed while the lane's lock was waited for.
+ *
  * The claim looks at two groups' worth of rows, however long the lane is: the first is claimed, the
  * rest says when the lane is due next. The oldest rows are enough for that: if more than a group is
  * left, the lane is ready at once, whatever the deadlines.
@@ -99,7 +102,7 @@ export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
     ), seen as materialized (
       select w.id, w.seq, w.available_at, w.due_at, w.max_records, w.bytes, w.attempts
       from write w
-      where w.lane_id = ${request.laneId} and w.state = 'queued' and w.available_at <= now()
+      where w.lane_id = ${request.laneId} and w.state = 'queued' and w.available_at <= statement_timestamp()
         and w.id >= (select from_id from lane_row)
       order by w.available_at, w.seq
       limit ${2 * MAX_GROUP + 1}
@@ -111,7 +114,7 @@ export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
       from placed where place <= ${MAX_GROUP}
     ), picked as materialized (
       select p.* from placed p, first_group g
-      where (g.size >= g.max_records or g.due_at <= now())
+      where (g.size >= g.max_records or g.due_at <= statement_timestamp())
         and p.place <= g.max_records and (p.bytes_to_here <= ${request.maxBytes} or p.place = 1)
     ), rest as materialized (
       select * from placed p where not exists (select from picked where picked.id = p.id)
@@ -121,14 +124,14 @@ export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
     ), later as materialized (
       -- rows that wait for another try: the first to come is the lane's next one
       select w.available_at, w.id from write w
-      where w.lane_id = ${request.laneId} and w.state = 'queued' and w.available_at > now()
+      where w.lane_id = ${request.laneId} and w.state = 'queued' and w.available_at > statement_timestamp()
         and w.id >= (select from_id from lane_row)
       order by w.available_at limit 1
     ), after as materialized (
       select
-        case when g.size > 0 and (g.size >= g.max_records or g.due_at <= now()) then now()
+        case when g.size > 0 and (g.size >= g.max_records or g.due_at <= statement_timestamp()) then statement_timestamp()
              else least(g.due_at, (select available_at from later)) end as due_at,
-        g.size > 0 and (g.size >= g.max_records or g.due_at <= now()) as ready_again,
+        g.size > 0 and (g.size >= g.max_records or g.due_at <= statement_timestamp()) as ready_again,
         coalesce(g.max_records, ${MAX_GROUP}) as max_records,
         (select count(*) from seen) > ${2 * MAX_GROUP} as more
       from rest_group g
@@ -138,7 +141,7 @@ export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
       select ${request.batchId}, l.id, l.installation_id, l.project_id, ${request.callId}, l.object_name, l.type,
              l.all_or_none, array(select id from picked order by place),
              (select max(attempts) + 1 from picked), ${request.worker},
-             now() + make_interval(secs => ${request.leaseSeconds})
+             statement_timestamp() + make_interval(secs => ${request.leaseSeconds})
       from lane_row l where exists (select from picked)
     ), lane_after as (
       update lane set
@@ -149,14 +152,14 @@ export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
         from_id = case when a.due_at is null then null else lane.from_id end
       from after a where lane.id = ${request.laneId}
     ), claimed as (
-      update write w set state = 'sending', batch_id = ${request.batchId}, updated_at = now()
+      update write w set state = 'sending', batch_id = ${request.batchId}, updated_at = statement_timestamp()
       where w.id = any (array(select id from picked)) and w.state = 'queued'
       returning w.id, w.record, w.attempts, w.available_at, w.seq,
-                extract(epoch from w.deadline_at - now())::float8 as deadline_seconds
+                extract(epoch from w.deadline_at - statement_timestamp())::float8 as deadline_seconds
     )
     select c.*, l.installation_id, l.project_id, l.object_name, l.type, l.external_id_field, l.all_or_none,
            a.due_at, a.ready_again,
-           coalesce(extract(epoch from now() - (select due_at from first_group))::float8 * 1000, 0) as late_ms
+           coalesce(extract(epoch from statement_timestamp() - (select due_at from first_group))::float8 * 1000, 0) as late_ms
     from lane_row l cross join after a left join claimed c on true
     order by c.available_at, c.seq`
 

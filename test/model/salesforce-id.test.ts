@@ -4,7 +4,7 @@ import { normaliseRecordId } from '../../src/model/salesforce-id.ts'
 
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 const id15 = fc
-  .array(fc.constantFrom(...alphabet), { minLength: 15, maxLength: 15 })
+  .array(fc.constantFrom(...alphabet.split('')), { minLength: 15, maxLength: 15 })
   .map((chars) => chars.join(''))
 
 describe('record ids', () => {

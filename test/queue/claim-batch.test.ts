@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { newId } from '../../src/kernel/ids.ts'
+import { claimBatch } from '../../src/queue/claim-batch.ts'
 import { arriveInLanes, insertWrites } from '../../src/queue/insert-writes.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import {
@@ -163,6 +165,27 @@ describe('claiming a group', () => {
     commit.resolve(undefined)
     await adding
     expect(ids(await claiming)).toEqual([first, second.write.id])
+    await expectLanesTrue(sql())
+  })
+
+  it('counts what was committed after its transaction began', async () => {
+    const lane = laneKey()
+    const first = await addWrites(sql(), several(lane, 60))
+    const laneId = await laneIdOf(sql(), lane)
+    const result = await sql().begin(async (tx) => {
+      await tx`select now()`
+      first.push(...(await addWrites(sql(), several(lane, 60))))
+      const id = newId()
+      return claimBatch(tx, {
+        laneId,
+        batchId: id,
+        callId: id,
+        worker: 'test',
+        leaseSeconds: 60,
+        maxBytes: 1_000_000,
+      })
+    })
+    expect(ids(result)).toEqual(first.slice(0, 100))
     await expectLanesTrue(sql())
   })
 
