@@ -106,11 +106,18 @@ async function send(
 ): Promise<void> {
   const begun = runner.clock.monotonic()
   const facts: BatchFacts = { batchId: batch.batchId, laneId: batch.laneId, called: true, onlyExpired: false }
+  const release = (): Promise<Recorded> =>
+    recorded(runner, () => releaseBatch(runner.sql, runner.nudge, facts, memberIds(batch)))
   if (signal.aborted) {
-    await recorded(runner, () => releaseBatch(runner.sql, runner.nudge, facts, memberIds(batch)))
+    await release()
     return
   }
-  if (!(await startBatch(runner.sql, batch.batchId, LEASE_SECONDS))) {
+  const started = await startBatch(runner.sql, batch.batchId, LEASE_SECONDS).catch(async (error: unknown) => {
+    // It may be marked as started all the same; that nothing was sent is known here and nowhere else.
+    await release()
+    throw error
+  })
+  if (!started) {
     runner.logger.warn({ batchId: batch.batchId }, 'a batch was taken over before it was sent')
     return
   }
@@ -179,9 +186,9 @@ const passing = ['unavailable', 'retry']
  */
 const recorded = (runner: BatchRunner, record: () => Promise<Recorded>): Promise<Recorded> =>
   pRetry(record, {
-    retries: 8,
+    retries: Infinity,
     minTimeout: 100,
-    maxTimeout: 5_000,
+    maxTimeout: 1_000,
     maxRetryTime: LEASE_SECONDS * 1000,
     shouldRetry: ({ error }) => passing.includes(databaseErrorKind(error)),
     onFailedAttempt: ({ error, attemptNumber }) => {

@@ -21,6 +21,7 @@ const EXPIRE_LIMIT = 500
 export async function runLane(runner: BatchRunner, laneId: string, turn: Turn): Promise<void> {
   const installationId = await readLaneInstallation(runner.sql, laneId)
   if (installationId === null) return
+  if (turn.stopping()) return passOn(runner, laneId, installationId)
   const until = runner.clock.monotonic() + SLICE_MS
   while (!turn.stopping()) {
     const session = await runner.sessions.open(installationId).catch(sessionFailure)
@@ -31,6 +32,11 @@ export async function runLane(runner: BatchRunner, laneId: string, turn: Turn): 
 }
 
 const isSession = (opened: SendingSession | ProviderError): opened is SendingSession => 'provider' in opened
+
+/** Gives the wake-up back that this process took and has no time for: without it the lane would wait for a sweep. */
+async function passOn(runner: BatchRunner, laneId: string, installationId: string): Promise<void> {
+  await runner.sql.begin((tx) => runner.nudge(tx, [{ laneId, installationId, at: new Date(0) }]))
+}
 
 /** Puts the lane off, and ends the writes that have waited until their deadlines. */
 async function hold(

@@ -42,9 +42,11 @@ export async function recordBatch(
   answer: CallAnswer,
   random: () => number,
 ): Promise<Recorded> {
+  // One draw for the group: those of its members that are sent again stay together, and cost one call.
+  const draw = random()
   const settlements = members.map((member, position) => {
     const attempts = member.attempts + (facts.called ? 1 : 0)
-    return toSettlement(member.id, decide(answer, position, { ...member, attempts }, random()))
+    return toSettlement(member.id, decide(answer, position, { ...member, attempts }, draw))
   })
   return record(sql, nudge, { ...facts, ...describe(answer) }, settlements)
 }

@@ -9,7 +9,7 @@ export interface Settlement {
   created: boolean | null
   /** The provider's errors; null when there were none. */
   errors: ProviderError[] | null
-  /** For `queued`: seconds until it may be sent again. */
+  /** For `queued` after a call: seconds until it may be sent again. Without a call it keeps its place. */
   delaySeconds: number
 }
 
@@ -91,7 +91,8 @@ const moveMembers = (tx: Tx, batch: BatchRecord, settlements: Settlement[]) => t
       record_id = coalesce(d.record_id, w.record_id),
       created = coalesce(d.created::boolean, w.created),
       errors = case when d.state = 'succeeded' then null else coalesce(d.errors::jsonb, w.errors) end,
-      available_at = case when d.state = 'queued' then now() + make_interval(secs => d.delay_seconds) else w.available_at end,
+      available_at = case when d.state = 'queued' and ${batch.called} then now() + make_interval(secs => d.delay_seconds)
+                          else w.available_at end,
       due_at = case when d.state = 'queued' and ${batch.called} then now() + make_interval(secs => d.delay_seconds)
                     else w.due_at end,
       ended_at = case when d.state = 'queued' then null else now() end,

@@ -16,6 +16,20 @@ export const bossInTransaction = (tx: Tx): Db => ({
   executeSql: (text, values) => execute(tx, text, values),
 })
 
+/** Seconds for which a process that stopped dead in the middle of taking jobs may keep all others from it. */
+const TURN_SECONDS = 5
+
+/**
+ * Waits until no other process takes jobs, for the length of the transaction. pg-boss counts a group's
+ * jobs at work and takes more in one statement: two that count at the same time would both fill the
+ * group up to its bound, and exceed it together.
+ */
+export async function takeTurn(tx: Tx): Promise<void> {
+  await tx`
+    select set_config('idle_in_transaction_session_timeout', ${`${TURN_SECONDS}s`}, true),
+      pg_advisory_xact_lock(hashtext('writeback.take_jobs'))`
+}
+
 /** pg-boss wraps its house-keeping in transactions of its own, each as one text. */
 const opensTransaction = (text: string): boolean => /^\s*begin\b/i.test(text)
 

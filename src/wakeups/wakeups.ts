@@ -3,7 +3,7 @@ import type { Sql, Tx } from '../db/connect.ts'
 import { newId } from '../kernel/ids.ts'
 import type { Logger } from '../kernel/log.ts'
 import { messageOf } from '../kernel/errors.ts'
-import { bossInTransaction, bossOnPool } from './boss-db.ts'
+import { bossInTransaction, bossOnPool, takeTurn } from './boss-db.ts'
 
 /**
  * Wake-ups: the part of the queue that says when. A wake-up is a pg-boss job that carries a lane's id
@@ -116,13 +116,7 @@ export async function startWakeups(options: WakeupOptions): Promise<Wakeups> {
   await boss.start()
   return {
     nudge: (tx, wakeups) => nudge(boss, tx, wakeups),
-    fetch: async (count) => {
-      const jobs = await boss.fetch<{ laneId: string }>(LANE_QUEUE, {
-        batchSize: count,
-        groupConcurrency: options.groupConcurrency,
-      })
-      return jobs.map((job) => ({ jobId: job.id, laneId: job.data.laneId }))
-    },
+    fetch: (count) => fetch(boss, options, count),
     done: async (jobId) => {
       await boss.deleteJob(LANE_QUEUE, jobId)
     },
@@ -139,6 +133,18 @@ export async function startWakeups(options: WakeupOptions): Promise<Wakeups> {
       })
     },
   }
+}
+
+async function fetch(boss: PgBoss, options: WakeupOptions, count: number): Promise<LaneJob[]> {
+  const jobs = await options.serial.begin(async (tx) => {
+    await takeTurn(tx)
+    return boss.fetch<{ laneId: string }>(LANE_QUEUE, {
+      batchSize: count,
+      groupConcurrency: options.groupConcurrency,
+      db: bossInTransaction(tx),
+    })
+  })
+  return jobs.map((job) => ({ jobId: job.id, laneId: job.data.laneId }))
 }
 
 async function nudge(boss: PgBoss, tx: Tx, wakeups: Wakeup[]): Promise<void> {

@@ -64,58 +64,63 @@ describe('a group refused as a whole', () => {
       500,
       'TOO_MANY_APEX_REQUESTS',
     ],
-  ] as const)('%s is sent again as one group, and nothing is lost or doubled', async (_, answer, status, code) => {
-    const { simulator, group, ended, calls, attempts, waitForRetry, hurry } = scenario
-    const before = { calls: calls('Case').length, records: simulator.org.count('Case') }
-    simulator.org.faults.add({
-      match: { operation: 'collections.create', object: 'Case' },
-      action: { type: 'status', ...answer },
-    })
-    const ids = await group(
-      'Case',
-      names.map((Subject) => ({ type: 'create', record: { Subject } })),
-    )
-    await waitForRetry(ids, 1)
-    await hurry()
-    const operations = await ended(ids)
-    expect(operations.map((one) => one.metadata.state)).toEqual(Array(4).fill('succeeded'))
-    expect(simulator.org.count('Case')).toBe(before.records + 4)
-    const made = calls('Case').slice(before.calls)
-    expect(made.map((call) => [call.status, call.recordCount])).toEqual([
-      [status, 4],
-      [200, 4],
-    ])
-    for (const [index, id] of ids.entries()) {
-      expect(operations[index]!.metadata.retry.attempts).toBe(2)
-      expect(await attempts(id)).toMatchObject([
-        { number: 1, answer: 'refused', status, decision: 'retry', errors: [{ code }] },
-        { number: 2, answer: 'answered', status: 200, decision: 'succeeded' },
+  ] as const)(
+    '%s is sent again as one group, and nothing is lost or doubled',
+    async (_, answer, status, code) => {
+      const { simulator, group, ended, calls, attempts, tried, hurry } = scenario
+      const before = { calls: calls('Case').length, records: simulator.org.count('Case') }
+      simulator.org.faults.add({
+        match: { operation: 'collections.create', object: 'Case' },
+        action: { type: 'status', ...answer },
+      })
+      const ids = await group(
+        'Case',
+        names.map((Subject) => ({ type: 'create', record: { Subject } })),
+      )
+      await tried(ids, 1)
+      await hurry()
+      const operations = await ended(ids)
+      expect(operations.map((one) => one.metadata.state)).toEqual(Array(4).fill('succeeded'))
+      // the same order again
+      const subjects = simulator.org.records('Case', before.records).map((record) => record['Subject'])
+      expect(subjects).toEqual(names)
+      const made = calls('Case').slice(before.calls)
+      expect(made.map((call) => [call.status, call.recordCount])).toEqual([
+        [status, 4],
+        [200, 4],
       ])
-    }
-  })
+      for (const [index, id] of ids.entries()) {
+        expect(operations[index]!.metadata.retry.attempts).toBe(2)
+        expect(await attempts(id)).toMatchObject([
+          { number: 1, answer: 'refused', status, decision: 'retry', errors: [{ code }] },
+          { number: 2, answer: 'answered', status: 200, decision: 'succeeded' },
+        ])
+      }
+    },
+  )
 
-  it('waits longer after a limit than after a lock', async () => {
-    const { simulator, database, group, ended, waitForRetry, hurry } = scenario
+  it('by the day’s limit is put off as one group, for five minutes at most', async () => {
+    const { simulator, database, group, ended, tried, hurry } = scenario
     simulator.org.faults.add({
-      match: { operation: 'collections.create', object: 'Event' },
+      match: { operation: 'collections.upsert', object: 'Account' },
       action: { type: 'status', canned: 'totalRequests' },
     })
     const ids = await group(
-      'Event',
-      names.map((Subject, hour) => ({
-        type: 'create',
-        record: { Subject, DurationInMinutes: 30, ActivityDateTime: `2026-01-01T0${hour}:00:00Z` },
+      'Account',
+      names.map((Name) => ({
+        type: 'upsert',
+        externalIdField: 'External_Id__c',
+        record: { Name, External_Id__c: Name },
       })),
     )
-    await waitForRetry(ids, 1)
-    const [wait] = await database.sql<{ distinct: number; longest: number }[]>`
-      select count(distinct available_at)::int as distinct,
-        extract(epoch from max(available_at) - max(updated_at))::float8 as longest
+    await tried(ids, 1)
+    const waits = await database.sql<{ seconds: number }[]>`
+      select distinct extract(epoch from available_at - updated_at)::float8 as seconds
       from write where id = any (${ids}::uuid[])`
-    expect(wait!.distinct).toBe(1)
-    expect(wait!.longest).toBeLessThanOrEqual(300)
+    expect(waits).toHaveLength(1)
+    expect(waits[0]!.seconds).toBeLessThanOrEqual(300)
     await hurry()
-    await ended(ids)
+    expect((await ended(ids)).map((one) => one.status)).toEqual(Array(4).fill('success'))
   })
 
   it('for good fails every member with the provider’s code, after one call', async () => {

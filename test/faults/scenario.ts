@@ -12,8 +12,8 @@ export interface Scenario extends Service {
   group: (object: string, bodies: Record<string, unknown>[]) => Promise<string[]>
   /** The operations, once each has ended. */
   ended: (ids: string[]) => Promise<Operation[]>
-  /** Waits until every one of the writes waits for another try, having made so many. */
-  waitForRetry: (ids: string[], attempts: number) => Promise<void>
+  /** Waits until each of the writes has been in this many calls. */
+  tried: (ids: string[], attempts: number) => Promise<void>
   /** Ends the backoff of whatever waits for another try. */
   hurry: () => Promise<void>
   /** The collections calls that wrote this object, in order. */
@@ -43,15 +43,14 @@ export async function startScenario(part: Partial<AppOptions> = {}): Promise<Sce
       expect(operations.filter((operation) => operation.status === 'in_progress')).toEqual([])
       return operations
     },
-    waitForRetry: (ids, attempts) =>
+    tried: (ids, attempts) =>
       waitUntil(
         async () => {
           const [row] = await sql<{ count: number }[]>`
-            select count(*)::int as count from write
-            where id = any (${ids}::uuid[]) and state = 'queued' and attempts = ${attempts}`
+            select count(*)::int as count from write where id = any (${ids}::uuid[]) and attempts >= ${attempts}`
           return row!.count === ids.length
         },
-        { timeoutMs: 10_000, what: `${ids.length} writes to wait for another try after ${attempts}` },
+        { timeoutMs: 10_000, what: `${ids.length} writes to have been tried ${attempts} times` },
       ),
     hurry: async () => {
       await sql`

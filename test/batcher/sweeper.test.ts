@@ -1,0 +1,148 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { startSweeper, type Sweeper } from '../../src/batcher/sweeper.ts'
+import { connect, type Database } from '../../src/db/connect.ts'
+import { silentLogger } from '../../src/kernel/log.ts'
+import { startWakeups, type Wakeups } from '../../src/wakeups/wakeups.ts'
+import type { TestDatabase } from '../support/database.ts'
+import {
+  addWrites,
+  expectLanesTrue,
+  incoming,
+  laneIdOf,
+  laneKey,
+  refuseIllegalMoves,
+} from '../support/queue-fixture.ts'
+import { createServiceDatabase } from '../support/service.ts'
+import { waitUntil } from '../support/wait-until.ts'
+import { steppedClock } from './fixture.ts'
+
+let database: TestDatabase
+let serial: Database
+let wakeups: Wakeups
+let sweepers: Sweeper[]
+const clock = steppedClock()
+const sql = (): Database => database.sql
+
+beforeAll(async () => {
+  database = await createServiceDatabase()
+  await refuseIllegalMoves(database.sql)
+  serial = connect({ url: database.url, max: 2 })
+  wakeups = await startWakeups({
+    sql: sql(),
+    serial,
+    logger: silentLogger,
+    groupConcurrency: 4,
+    worker: false,
+  })
+})
+beforeEach(() => {
+  sweepers = []
+})
+afterEach(async () => {
+  await Promise.all(sweepers.map((one) => one.stop()))
+  await expectLanesTrue(sql())
+})
+afterAll(async () => {
+  await wakeups.stop()
+  await serial.end({ timeout: 5 })
+  await database.drop()
+})
+
+/** A sweeper that has made its first round. */
+async function sweeper(): Promise<Sweeper> {
+  const one = startSweeper({
+    sql: sql(),
+    nudge: wakeups.nudge,
+    clock,
+    logger: silentLogger,
+    intervalMs: 1_000,
+    random: () => 0,
+  })
+  sweepers.push(one)
+  await one.sweep()
+  return one
+}
+
+const waitingJobs = async (laneId: string): Promise<number> =>
+  (await sql()`select 1 from pgboss.job where singleton_key = ${laneId} and state = 'created'`).length
+
+describe('a sweep', () => {
+  it('wakes a lane that is due and has no job, and no lane that is not', async () => {
+    const due = laneKey()
+    const later = laneKey()
+    await addWrites(sql(), [incoming(due, { delaySeconds: 0 }), incoming(later, { delaySeconds: 60 })])
+    const [dueId, laterId] = [await laneIdOf(sql(), due), await laneIdOf(sql(), later)]
+    await sweeper()
+    expect(await waitingJobs(dueId)).toBe(1)
+    expect(await waitingJobs(laterId)).toBe(0)
+    const jobs = await wakeups.fetch(10)
+    expect(jobs.map((job) => job.laneId)).toEqual([dueId])
+    await wakeups.done(jobs[0]!.jobId)
+    await sql()`update write set state = 'sending', batch_id = id where lane_id = ${dueId}`
+    await sql()`update lane set due_at = null, waiting = 0 where id = ${dueId}`
+  })
+
+  it('by several at once wakes each lane once', async () => {
+    const lanes = Array.from({ length: 30 }, () => laneKey())
+    await addWrites(
+      sql(),
+      lanes.map((lane) => incoming(lane, { delaySeconds: 0 })),
+    )
+    const all = await Promise.all(Array.from({ length: 3 }, sweeper))
+    await Promise.all(all.map((one) => one.sweep()))
+    for (const lane of lanes) expect(await waitingJobs(await laneIdOf(sql(), lane))).toBe(1)
+  })
+
+  it('comes again and again, and survives one that fails', async () => {
+    let sweeps = 0
+    const failing = startSweeper({
+      sql: sql(),
+      nudge: () => {
+        sweeps += 1
+        return Promise.reject(new Error('the wake-ups are away'))
+      },
+      clock,
+      logger: silentLogger,
+      intervalMs: 1_000,
+      random: () => 0,
+    })
+    sweepers.push(failing)
+    await addWrites(sql(), [incoming(laneKey(), { delaySeconds: 0 })])
+    await waitUntil(
+      () => {
+        clock.step()
+        return sweeps >= 3
+      },
+      { timeoutMs: 5_000, what: 'three sweeps' },
+    )
+  })
+
+  it('makes the partitions of the days to come, by several at once too', async () => {
+    const day = async (ahead: number): Promise<string> => {
+      const [row] = await sql()<{ day: string }[]>`
+        select to_char((now() at time zone 'UTC')::date + ${ahead}::int, 'YYYYMMDD') as day`
+      return row!.day
+    }
+    const exists = async (table: string): Promise<boolean> =>
+      (await sql()`select to_regclass(${table}) is not null as there`)[0]!['there'] as boolean
+    const tables = await Promise.all(
+      [6, 7].flatMap((ahead) => ['write', 'attempt'].map(async (table) => `${table}_${await day(ahead)}`)),
+    )
+    for (const table of tables) await sql()`drop table ${sql()(table)}`
+    const all = Array.from({ length: 3 }, () =>
+      startSweeper({
+        sql: sql(),
+        nudge: wakeups.nudge,
+        clock,
+        logger: silentLogger,
+        intervalMs: 1_000,
+        random: () => 0,
+      }),
+    )
+    sweepers.push(...all)
+    await waitUntil(async () => (await Promise.all(tables.map(exists))).every(Boolean), {
+      timeoutMs: 5_000,
+      what: 'the partitions',
+    })
+  })
+})
