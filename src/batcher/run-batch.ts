@@ -105,7 +105,14 @@ async function send(
   signal: AbortSignal,
 ): Promise<void> {
   const begun = runner.clock.monotonic()
-  const facts: BatchFacts = { batchId: batch.batchId, laneId: batch.laneId, called: true, onlyExpired: false }
+  const facts: BatchFacts = {
+    batchId: batch.batchId,
+    laneId: batch.laneId,
+    installationId: batch.installationId,
+    keyed: batch.type !== 'create',
+    called: true,
+    onlyExpired: false,
+  }
   const release = (): Promise<Recorded> =>
     recorded(runner, () => releaseBatch(runner.sql, runner.nudge, facts, memberIds(batch)))
   if (signal.aborted) {

@@ -55,6 +55,10 @@ async function hold(
   )
   let ended: number
   do {
-    ended = await runner.sql.begin((tx) => failExpired(tx, laneId, reason, EXPIRE_LIMIT))
+    ended = await runner.sql.begin(async (tx) => {
+      const result = await failExpired(tx, { laneId, installationId }, reason, EXPIRE_LIMIT)
+      await runner.nudge(tx, result.wake)
+      return result.ended
+    })
   } while (ended === EXPIRE_LIMIT)
 }

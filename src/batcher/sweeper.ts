@@ -94,7 +94,8 @@ const workerGone: CallAnswer = {
 
 /** Settles a batch whose worker is gone: unsent ones go back, started ones count as sent without an answer. */
 async function rescue(options: SweeperOptions, batch: ExpiredBatch): Promise<void> {
-  const facts = { batchId: batch.batchId, laneId: batch.laneId, onlyExpired: true }
+  const { batchId, laneId, installationId } = batch
+  const facts = { batchId, laneId, installationId, keyed: batch.type !== 'create', onlyExpired: true }
   const recorded = batch.started
     ? await recordBatch(
         options.sql,

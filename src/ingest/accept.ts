@@ -2,7 +2,7 @@ import { WritebackError, type Issue } from '../kernel/errors.ts'
 import { newId } from '../kernel/ids.ts'
 import type { LaneKey } from '../model/lane.ts'
 import { MAX_GROUP } from '../model/write.ts'
-import { checkRecord, toProviderRecord, type RecordType } from './provider-record.ts'
+import { checkRecord, recordKeyOf, toProviderRecord, type RecordType } from './provider-record.ts'
 import type { IncomingWrite } from './group-commit.ts'
 
 /** The write call's body, as far as its schema vouches for it. */
@@ -154,6 +154,7 @@ export function acceptWrite(
       record,
       bytes: Buffer.byteLength(record),
       reference: body.reference ?? null,
+      recordKey: recordKeyOf(body.record ?? {}, type, providerObject, lane.externalIdField),
       delaySeconds: delaySeconds(policy),
       deadlineSeconds: 3600 * ((policy ? policy.retryDeadlineHours : body.retryPolicy?.deadlineHours) ?? 1),
       maxRecords: policy?.maxRecords ?? MAX_GROUP,

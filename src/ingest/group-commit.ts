@@ -1,20 +1,21 @@
-import type { Sql } from '../db/connect.ts'
+import type { Sql, Tx } from '../db/connect.ts'
 import { databaseErrorKind } from '../db/pg-errors.ts'
 import { isWritebackError, WritebackError } from '../kernel/errors.ts'
 import { createGroupBuffer, type GroupBuffer } from '../kernel/group-buffer.ts'
 import { laneKeyText, type LaneKey } from '../model/lane.ts'
 import { ensureLane } from '../queue/ensure-lane.ts'
 import { arriveInLanes, insertWrites, type LaneArrival, type NewWrite } from '../queue/insert-writes.ts'
+import { findBusyRecords, lockOrder, recordText } from '../queue/record-order.ts'
 import type { Wakeup } from '../wakeups/wakeups.ts'
 
 /** A write on its way in: its row, and the key of the lane that it joins. */
 export interface IncomingWrite {
-  write: Omit<NewWrite, 'laneId'>
+  write: Omit<NewWrite, 'laneId' | 'blocked'>
   lane: LaneKey
 }
 
 /** Sets wake-ups in a transaction. */
-type Nudge = (tx: Parameters<Parameters<Sql['begin']>[1]>[0], wakeups: Wakeup[]) => Promise<void>
+type Nudge = (tx: Tx, wakeups: Wakeup[]) => Promise<void>
 
 /** Options of {@link createGroupCommit}. */
 export interface GroupCommitOptions {
@@ -61,15 +62,17 @@ async function assignLanes(lanes: LaneIds, items: IncomingWrite[]): Promise<NewW
   const writes: NewWrite[] = []
   for (const { write, lane } of items) {
     const known = lanes.known(lane)
-    writes.push({ ...write, laneId: known ?? (await lanes.find(lane)) })
+    writes.push({ ...write, blocked: false, laneId: known ?? (await lanes.find(lane)) })
   }
   return writes
 }
 
-/** One transaction for the group: lanes counted up, rows inserted, wake-ups set. */
-async function commit(options: GroupCommitOptions, writes: NewWrite[]): Promise<void> {
-  const arrivals = arrivalsOf(writes)
+/** One transaction for the group: order kept, lanes counted up, rows inserted, wake-ups set. */
+async function commit(options: GroupCommitOptions, incoming: NewWrite[]): Promise<void> {
   await options.sql.begin(async (tx) => {
+    const writes = await inOrder(tx, incoming)
+    // What is blocked is counted in its lane once its turn has come.
+    const arrivals = arrivalsOf(writes.filter((write) => !write.blocked))
     // Sent together, run in this order: the lanes are locked before the writes take their numbers.
     const [lanes] = await Promise.all([arriveInLanes(tx, arrivals), insertWrites(tx, writes)])
     if (lanes.length !== arrivals.length) throw new LaneGone()
@@ -77,6 +80,23 @@ async function commit(options: GroupCommitOptions, writes: NewWrite[]): Promise<
       tx,
       lanes.filter((lane) => lane.dueSooner).map((lane) => ({ ...lane, at: lane.dueAt })),
     )
+  })
+}
+
+/** Blocks each write that has an unfinished earlier one to its record, in the database or in this group. */
+async function inOrder(tx: Tx, writes: NewWrite[]): Promise<NewWrite[]> {
+  const named = writes.flatMap(({ installationId, recordKey }) =>
+    recordKey === null ? [] : { installationId, recordKey },
+  )
+  if (named.length === 0) return writes
+  const installations = [...new Set(named.map((name) => name.installationId))]
+  const [, busy] = await Promise.all([lockOrder(tx, installations), findBusyRecords(tx, named)])
+  return writes.map((write) => {
+    if (write.recordKey === null) return write
+    const name = recordText({ installationId: write.installationId, recordKey: write.recordKey })
+    if (busy.has(name)) return { ...write, blocked: true }
+    busy.add(name)
+    return write
   })
 }
 

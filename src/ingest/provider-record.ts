@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type { Issue } from '../kernel/errors.ts'
 import { normaliseRecordId } from '../model/salesforce-id.ts'
 
@@ -103,4 +104,31 @@ function splitId(record: Record<string, unknown>): { id: string; fields: Record<
   if (key === undefined || id === null) throw new TypeError('an update without a record id was not refused')
   // Entries, not a spread onto a literal: a field called __proto__ stays a field.
   return { id, fields: Object.fromEntries(Object.entries(record).filter(([name]) => name !== key)) }
+}
+
+/**
+ * What names the record that a write is for, as a hash in the form of a UUID; null for a create. Two
+ * spellings of one id give one key. The case of an external id's value is left out: whether the field
+ * minds it is the org's to know, and keeping two values in order that did not need it costs nothing.
+ *
+ * @see facts sections 3.2 and 10
+ */
+export function recordKeyOf(
+  record: Record<string, unknown>,
+  type: RecordType,
+  objectName: string,
+  externalIdField: string | null,
+): string | null {
+  if (type === 'create') return null
+  if (type === 'update') return hashed(['id', splitId(record).id.slice(0, 15)])
+  const field = (externalIdField ?? '').toLowerCase()
+  const value = Object.entries(record).find(([name]) => name.toLowerCase() === field)?.[1]
+  return hashed(['external', objectName.toLowerCase(), field, String(value).trim().toLowerCase()])
+}
+
+const hashed = (parts: string[]): string => {
+  const hex = createHash('sha256').update(JSON.stringify(parts)).digest('hex')
+  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join(
+    '-',
+  )
 }

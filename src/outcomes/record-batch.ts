@@ -18,7 +18,10 @@ export type NudgeInTransaction = (
 ) => Promise<void>
 
 /** What is recorded of a batch beside its members. */
-export type BatchFacts = Pick<BatchRecord, 'batchId' | 'laneId' | 'called' | 'onlyExpired'>
+export type BatchFacts = Pick<
+  BatchRecord,
+  'batchId' | 'laneId' | 'installationId' | 'keyed' | 'called' | 'onlyExpired'
+>
 
 /** Outcomes counted, for the log line of the batch. */
 export interface Recorded extends Settled {
@@ -79,9 +82,7 @@ async function record(
 ): Promise<Recorded> {
   const settled = await sql.begin(async (tx) => {
     const result = await settleBatch(tx, batch, settlements)
-    if (result.wakeAt !== null && result.installationId !== null) {
-      await nudge(tx, [{ laneId: batch.laneId, installationId: result.installationId, at: result.wakeAt }])
-    }
+    await nudge(tx, result.wake)
     await announceEnded(tx, result.ended)
     return result
   })

@@ -102,7 +102,7 @@ export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
     ), seen as materialized (
       select w.id, w.seq, w.available_at, w.due_at, w.max_records, w.bytes, w.attempts
       from write w
-      where w.lane_id = ${request.laneId} and w.state = 'queued' and w.available_at <= statement_timestamp()
+      where w.lane_id = ${request.laneId} and w.state = 'queued' and not w.blocked and w.available_at <= statement_timestamp()
         and w.id >= (select from_id from lane_row)
       order by w.available_at, w.seq
       limit ${2 * MAX_GROUP + 1}
@@ -124,7 +124,7 @@ export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
     ), later as materialized (
       -- rows that wait for another try: the first to come is the lane's next one
       select w.available_at, w.id from write w
-      where w.lane_id = ${request.laneId} and w.state = 'queued' and w.available_at > statement_timestamp()
+      where w.lane_id = ${request.laneId} and w.state = 'queued' and not w.blocked and w.available_at > statement_timestamp()
         and w.id >= (select from_id from lane_row)
       order by w.available_at limit 1
     ), after as materialized (

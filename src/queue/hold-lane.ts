@@ -1,5 +1,6 @@
 import type { Sql, Tx } from '../db/connect.ts'
 import type { ProviderError } from '../model/outcome.ts'
+import { findNextWrites, freeWrites, lockOrder, type WokenLane } from './record-order.ts'
 import { announceEnded } from './outcome-channel.ts'
 
 /** The installation of a lane, which never changes; null when the lane is not there. */
@@ -27,26 +28,33 @@ export async function holdLane(tx: Tx, laneId: string, seconds: number): Promise
  */
 export async function failExpired(
   tx: Tx,
-  laneId: string,
+  lane: { laneId: string; installationId: string },
   error: ProviderError,
   limit: number,
-): Promise<number> {
+): Promise<{ ended: number; wake: WokenLane[] }> {
+  const { laneId, installationId } = lane
+  await lockOrder(tx, [installationId])
   await tx`select from lane where id = ${laneId} for no key update`
-  const ended = await tx<{ id: string }[]>`
+  const ended = await tx<{ id: string; record_key: string | null }[]>`
     with expired as materialized (
-      select id, attempts from write
+      select id, attempts, blocked from write
       where lane_id = ${laneId} and state = 'queued' and greatest(deadline_at, due_at) <= now()
         and id >= (select from_id from lane where id = ${laneId})
       order by available_at limit ${limit}
     ), counted as (
-      update lane set waiting = waiting - (select count(*) from expired where attempts = 0) where id = ${laneId}
+      update lane set waiting = waiting - (select count(*) from expired where attempts = 0 and not blocked) where id = ${laneId}
     )
     update write set state = 'failed', errors = coalesce(errors, ${tx.json([{ ...error }])}), ended_at = now(), updated_at = now()
     where id = any (array(select id from expired)) and state = 'queued'
-    returning id`
+    returning id, record_key`
   await announceEnded(
     tx,
     ended.map((row) => row.id),
   )
-  return ended.length
+  const keys = ended.flatMap((row) => row.record_key ?? [])
+  const next = keys.length > 0 ? await findNextWrites(tx, installationId, keys) : []
+  if (next.length === 0) return { ended: ended.length, wake: [] }
+  // In any order: every lane whose writes name records is locked under the order lock only.
+  await tx`select from lane where id = any (${next.map((write) => write.laneId)}::uuid[]) for no key update`
+  return { ended: ended.length, wake: await freeWrites(tx, next) }
 }

@@ -13,6 +13,10 @@ export interface NewWrite {
   /** Bytes of `record` in UTF-8. */
   bytes: number
   reference: string | null
+  /** What names the record, hashed into the form of a UUID; null for a create. */
+  recordKey: string | null
+  /** Whether an earlier write to its record has not ended. */
+  blocked: boolean
   /** Seconds from acceptance until the write must leave. */
   delaySeconds: number
   /** Seconds from acceptance until retries end. */
@@ -82,18 +86,19 @@ export async function arriveInLanes(tx: Tx, arrivals: LaneArrival[]): Promise<La
 export async function insertWrites(tx: Tx, writes: NewWrite[]): Promise<void> {
   await tx`
     insert into write (id, lane_id, installation_id, project_id, config_id, object_name, record, bytes, reference,
-                       max_records, available_at, due_at, deadline_at, accepted_at, updated_at)
+                       record_key, blocked, max_records, available_at, due_at, deadline_at, accepted_at, updated_at)
     select t.id, t.lane_id, t.installation_id, t.project_id, t.config_id, t.object_name, t.record, t.bytes, t.reference,
-           t.max_records, now(), now() + make_interval(secs => t.delay_seconds),
+           t.record_key, t.blocked::boolean, t.max_records, now(), now() + make_interval(secs => t.delay_seconds),
            now() + make_interval(secs => t.deadline_seconds), now(), now()
     from unnest(
       ${writes.map((w) => w.id)}::uuid[], ${writes.map((w) => w.laneId)}::uuid[],
       ${writes.map((w) => w.installationId)}::uuid[], ${writes.map((w) => w.projectId)}::uuid[],
       ${writes.map((w) => w.configId)}::uuid[], ${writes.map((w) => w.objectName)}::text[],
       ${writes.map((w) => w.record)}::text[], ${writes.map((w) => w.bytes)}::int[],
-      ${writes.map((w) => w.reference)}::text[], ${writes.map((w) => w.maxRecords)}::smallint[],
+      ${writes.map((w) => w.reference)}::text[], ${writes.map((w) => w.recordKey)}::uuid[],
+      ${writes.map((w) => String(w.blocked))}::text[], ${writes.map((w) => w.maxRecords)}::smallint[],
       ${writes.map((w) => w.delaySeconds)}::float8[], ${writes.map((w) => w.deadlineSeconds)}::float8[]
     ) with ordinality as t (id, lane_id, installation_id, project_id, config_id, object_name, record, bytes,
-                            reference, max_records, delay_seconds, deadline_seconds, place)
+                            reference, record_key, blocked, max_records, delay_seconds, deadline_seconds, place)
     order by t.place`
 }

@@ -1,4 +1,5 @@
 import type { Tx } from '../db/connect.ts'
+import { findNextWrites, freeWrites, lockOrder, type WokenLane } from './record-order.ts'
 import type { ApiUsage, ProviderError } from '../model/outcome.ts'
 
 /** What was decided for one member: where it moves, and what is recorded of it. */
@@ -17,6 +18,9 @@ export interface Settlement {
 export interface BatchRecord {
   batchId: string
   laneId: string
+  installationId: string
+  /** Whether its members name records, so that later writes may wait for them. */
+  keyed: boolean
   providerStatus: number | null
   /** What came of the call: see {@link CallAnswer}'s kinds. */
   answer: string
@@ -33,12 +37,11 @@ export interface Settled {
   applied: boolean
   /** Members that ended. */
   ended: string[]
-  /** The lane's due time when members went back into it and it must be looked at sooner; else null. */
-  wakeAt: Date | null
-  installationId: string | null
+  /** Lanes that must be looked at sooner now: members went back, or a later write to a member's record is free. */
+  wake: WokenLane[]
 }
 
-const notApplied: Settled = { applied: false, ended: [], wakeAt: null, installationId: null }
+const notApplied: Settled = { applied: false, ended: [], wake: [] }
 
 /**
  * Ends a batch and moves its members, in the caller's transaction. The batch row is the fence: only one
@@ -46,32 +49,44 @@ const notApplied: Settled = { applied: false, ended: [], wakeAt: null, installat
  * settlement changes nothing.
  */
 export async function settleBatch(tx: Tx, batch: BatchRecord, settlements: Settlement[]): Promise<Settled> {
-  const requeued = settlements.filter((s) => s.state === 'queued')
-  // Lanes before writes: the order in which every transaction takes its locks.
-  if (requeued.length > 0) await tx`select from lane where id = ${batch.laneId} for no key update`
+  // Order before lanes, everywhere. Members are sending, and nobody but their batch touches those.
+  if (batch.keyed) await lockOrder(tx, [batch.installationId])
   const [open] = await endBatch(tx, batch, settlements)
   if (open === undefined) return notApplied
   const moved = await moveMembers(tx, batch, settlements)
-  const ended = moved.filter((row) => row.state !== 'queued').map((row) => row.id)
+  const ended = moved.filter((row) => row.state !== 'queued')
   const back = moved.filter((row) => row.state === 'queued')
-  const wakeAt = back.length > 0 ? await returnToLane(tx, batch.laneId, back) : null
-  return { applied: true, ended, wakeAt, installationId: open.installation_id }
+  const keys = ended.flatMap((row) => row.record_key ?? [])
+  const next = keys.length > 0 ? await findNextWrites(tx, batch.installationId, keys) : []
+  const lanes = [...(back.length > 0 ? [batch.laneId] : []), ...next.map((write) => write.laneId)]
+  if (lanes.length > 0) await lockLanes(tx, lanes)
+  const wake = back.length > 0 ? await returnToLane(tx, batch.laneId, back) : []
+  if (next.length > 0) wake.push(...(await freeWrites(tx, next)))
+  return { applied: true, ended: ended.map((row) => row.id), wake: latestOfEach(wake) }
 }
+
+const lockLanes = (tx: Tx, laneIds: string[]) =>
+  tx`select from lane where id = any (${laneIds}::uuid[]) order by id for no key update`
+
+/** A lane that was woken twice has its time from the later statement. */
+const latestOfEach = (wake: WokenLane[]): WokenLane[] => [
+  ...new Map(wake.map((lane) => [lane.laneId, lane])).values(),
+]
 
 const endBatch = (tx: Tx, batch: BatchRecord, settlements: Settlement[]) => {
   const succeeded = settlements.filter((s) => s.state === 'succeeded').length
-  return tx<{ installation_id: string }[]>`
+  return tx<{ id: string }[]>`
     update batch set state = 'ended', ended_at = now(), provider_status = ${batch.providerStatus},
       answer = ${batch.answer}, api_used = ${batch.usage?.used ?? null}, api_limit = ${batch.usage?.limit ?? null},
       success_count = ${succeeded}, failure_count = ${settlements.length - succeeded}
     where id = ${batch.batchId} and state <> 'ended' and (not ${batch.onlyExpired} or lease_until <= now())
-    returning installation_id`
+    returning id`
 }
 
 interface MovedRow {
   id: string
   state: string
-  available_at: Date
+  record_key: string | null
 }
 
 /** Moves the members and writes the attempt of each, in one statement. */
@@ -100,7 +115,7 @@ const moveMembers = (tx: Tx, batch: BatchRecord, settlements: Settlement[]) => t
     from decided d
     where w.id = any (${settlements.map((s) => s.writeId)}::uuid[]) and w.id = d.id
       and w.batch_id = ${batch.batchId} and w.state = 'sending'
-    returning w.id, w.state, w.available_at, w.attempts
+    returning w.id, w.state, w.available_at, w.attempts, w.record_key
   ), logged as (
     insert into attempt (write_id, number, batch_id, position, decision, status, errors, next_at, started_at)
     select m.id, m.attempts, ${batch.batchId}, d.place - 1,
@@ -110,12 +125,12 @@ const moveMembers = (tx: Tx, batch: BatchRecord, settlements: Settlement[]) => t
     from moved m join decided d on d.id = m.id
     where ${batch.called}
   )
-  select id, state, available_at from moved`
+  select id, state, record_key from moved`
 
-/** Counts members that went back into their lane; returns its due time when that became earlier. */
-async function returnToLane(tx: Tx, laneId: string, back: MovedRow[]): Promise<Date | null> {
+/** Counts members that went back into their lane; returns the lane when it is due sooner now. */
+async function returnToLane(tx: Tx, laneId: string, back: MovedRow[]): Promise<WokenLane[]> {
   const ids = back.map((row) => row.id)
-  const [lane] = await tx<{ due_at: Date; due_sooner: boolean }[]>`
+  const [lane] = await tx<(WokenLane & { sooner: boolean })[]>`
     with before as materialized (
       select due_at from lane where id = ${laneId}
     ), returned as materialized (
@@ -129,6 +144,7 @@ async function returnToLane(tx: Tx, laneId: string, back: MovedRow[]): Promise<D
       waiting = lane.waiting + r.never_sent
     from before, returned r
     where lane.id = ${laneId}
-    returning lane.due_at, (before.due_at is null or lane.due_at < before.due_at) as due_sooner`
-  return lane?.due_sooner === true ? lane.due_at : null
+    returning lane.id as "laneId", lane.installation_id as "installationId", lane.due_at as at,
+      (before.due_at is null or lane.due_at < before.due_at) as sooner`
+  return lane?.sooner === true ? [lane] : []
 }

@@ -26,6 +26,7 @@ export async function nextDueMs(sql: Sql): Promise<number | null> {
 export interface ExpiredBatch {
   batchId: string
   laneId: string
+  installationId: string
   /** Whether its call may have gone out. */
   started: boolean
   type: WriteType
@@ -35,7 +36,7 @@ export interface ExpiredBatch {
 /** Batches whose lease has run out, with the members that they still hold. */
 export async function findExpiredBatches(sql: Sql, limit: number): Promise<ExpiredBatch[]> {
   return sql<ExpiredBatch[]>`
-    select b.id as "batchId", b.lane_id as "laneId", b.state = 'started' as started, b.type,
+    select b.id as "batchId", b.lane_id as "laneId", b.installation_id as "installationId", b.state = 'started' as started, b.type,
       coalesce((
         select json_agg(json_build_object('id', w.id, 'attempts', w.attempts,
                  'deadlineSeconds', extract(epoch from w.deadline_at - now())) order by array_position(b.members, w.id))

@@ -134,7 +134,7 @@ describe('claiming a group', () => {
     const laneId = await laneIdOf(sql(), lane)
     const first = await claim(sql(), laneId)
     const settled = await settle(sql(), first.batch!, () => ({ state: 'queued', delaySeconds: 60 }))
-    expect(settled.wakeAt!.getTime()).toBeGreaterThan(Date.now() + 50_000)
+    expect(settled.wake[0]!.at.getTime()).toBeGreaterThan(Date.now() + 50_000)
     await expectLanesTrue(sql())
     const [late] = await addWrites(sql(), several(lane, 1, { delaySeconds: 0 }))
     const second = await claim(sql(), laneId)
@@ -152,7 +152,10 @@ describe('claiming a group', () => {
     const commit = Promise.withResolvers<undefined>()
     const adding = sql().begin(async (tx) => {
       const arrival = { laneId, count: 1, minDelaySeconds: 0, minMaxRecords: 100, firstId: second.write.id }
-      await Promise.all([arriveInLanes(tx, [arrival]), insertWrites(tx, [{ ...second.write, laneId }])])
+      await Promise.all([
+        arriveInLanes(tx, [arrival]),
+        insertWrites(tx, [{ ...second.write, laneId, blocked: false }]),
+      ])
       inserted.resolve(undefined)
       await commit.promise
     })

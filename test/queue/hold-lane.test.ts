@@ -61,9 +61,13 @@ describe('a lane that cannot be sent', () => {
     await sql()`update write set deadline_at = now() - interval '1 s' where id = any (${[old!, tried!, later!]}::uuid[])`
     await sql()`update write set errors = ${sql().json([own])} where id = ${tried!}`
     const laneId = await laneIdOf(sql(), lane)
-    expect(await sql().begin((tx) => failExpired(tx, laneId, reason, 1))).toBe(1)
-    expect(await sql().begin((tx) => failExpired(tx, laneId, reason, 10))).toBe(1)
-    expect(await sql().begin((tx) => failExpired(tx, laneId, reason, 10))).toBe(0)
+    const expire = async (limit: number): Promise<number> => {
+      const at = { laneId, installationId: lane.installationId }
+      return (await sql().begin((tx) => failExpired(tx, at, reason, limit))).ended
+    }
+    expect(await expire(1)).toBe(1)
+    expect(await expire(10)).toBe(1)
+    expect(await expire(10)).toBe(0)
     const views = await Promise.all(
       [old, tried, young, later].map((id) => readWrite(sql(), lane.projectId, id!)),
     )

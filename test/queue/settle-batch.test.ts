@@ -91,7 +91,7 @@ describe('settling a batch', () => {
     const { ids, batch } = await claimed(2)
     await settle(sql(), batch, () => ({ state: 'queued' }))
     const again = await settle(sql(), batch, () => ({ state: 'failed', errors: [error] }))
-    expect(again).toEqual({ applied: false, ended: [], wakeAt: null, installationId: null })
+    expect(again).toEqual({ applied: false, ended: [], wake: [] })
     expect(await statesOf(ids)).toEqual(['queued', 'queued'])
   })
 

@@ -37,6 +37,7 @@ export const incoming = (lane: LaneKey, part: Partial<IncomingWrite['write']> = 
       record,
       bytes: Buffer.byteLength(record),
       reference: null,
+      recordKey: null,
       delaySeconds: 3600,
       deadlineSeconds: 7200,
       maxRecords: 100,
@@ -79,6 +80,8 @@ export const settle = (
       {
         batchId: batch.batchId,
         laneId: batch.laneId,
+        installationId: batch.installationId,
+        keyed: batch.type !== 'create',
         providerStatus: 200,
         answer: 'answered',
         usage: null,
@@ -122,7 +125,7 @@ export async function expectLanesTrue(sql: Sql): Promise<void> {
     left join (
       select lane_id, count(*) filter (where attempts = 0)::int as waiting, min(greatest(due_at, available_at)) as due_at,
         min(id::text)::uuid as first_id, count(*) as queued
-      from write where state = 'queued' group by lane_id
+      from write where state = 'queued' and not blocked group by lane_id
     ) w on w.lane_id = l.id
     where l.waiting <> coalesce(w.waiting, 0)
       or (w.queued > 0 and (l.due_at is null or l.due_at > greatest(w.due_at, now()) or l.from_id is null or l.from_id > w.first_id))
