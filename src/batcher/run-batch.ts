@@ -14,7 +14,7 @@ import {
   type NudgeInTransaction,
   type Recorded,
 } from '../outcomes/record-batch.ts'
-import type { Provider } from '../providers/provider.ts'
+import type { Provider, ProviderGroup } from '../providers/provider.ts'
 import { claimBatch, type ClaimedBatch, type ClaimResult } from '../queue/claim-batch.ts'
 import { startBatch } from '../queue/start-batch.ts'
 
@@ -130,7 +130,11 @@ async function send(
   }
   const { answer, refreshes } = await write(runner, batch, session, signal)
   const callMs = runner.clock.monotonic() - begun
-  const members = batch.members.map((member) => ({ ...member, type: batch.type }))
+  const members = batch.members.map((member) => ({
+    ...member,
+    type: batch.type,
+    idempotent: isKeyedCreate(batch),
+  }))
   const record = await recorded(runner, () =>
     recordBatch(runner.sql, runner.nudge, facts, members, answer, runner.random),
   )
@@ -160,16 +164,17 @@ async function write(
 
 const memberIds = (batch: ClaimedBatch): string[] => batch.members.map((member) => member.id)
 
-function toGroup(batch: ClaimedBatch): Parameters<Provider['sendGroup']>[1] {
-  if (batch.type === 'delete') throw new Error('a lane of deletes cannot be sent by this version')
-  return {
-    objectName: batch.objectName,
-    type: batch.type,
-    externalIdField: batch.externalIdField,
-    allOrNone: batch.allOrNone,
-    records: batch.members.map((member) => member.record),
-  }
-}
+/** A create whose record carries the write's id in an external-id field: sent as an upsert. */
+const isKeyedCreate = (batch: ClaimedBatch): boolean =>
+  batch.type === 'create' && batch.externalIdField !== null
+
+const toGroup = (batch: ClaimedBatch): ProviderGroup => ({
+  objectName: batch.objectName,
+  type: isKeyedCreate(batch) ? 'upsert' : batch.type,
+  externalIdField: batch.externalIdField,
+  allOrNone: batch.allOrNone,
+  records: batch.members.map((member) => member.record),
+})
 
 /** No new session in place of one that was refused: nothing was written. */
 const noSession = (error: unknown): CallAnswer & { kind: 'not_sent' } => ({

@@ -101,7 +101,11 @@ async function rescue(options: SweeperOptions, batch: ExpiredBatch): Promise<voi
         options.sql,
         options.nudge,
         { ...facts, called: true },
-        batch.members.map((member) => ({ ...member, type: batch.type })),
+        batch.members.map((member) => ({
+          ...member,
+          type: batch.type,
+          idempotent: batch.externalIdField !== null,
+        })),
         workerGone,
         options.random,
       )

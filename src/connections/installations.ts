@@ -9,6 +9,7 @@ import { cutPage, type Page, type PageRequest } from './page.ts'
 export interface WriteObject {
   objectName: string
   deletionSettings?: { enabled: boolean }
+  idempotencyField?: string
 }
 
 /** What an installation may do. Without `objects`, everything but deleting. */

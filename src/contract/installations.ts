@@ -23,7 +23,16 @@ export const WriteObject = Type.Object(
     mapToName: notSupportedYet("The caller's name for the object."),
     fieldMappings: notSupportedYet("The caller's field names, each with the provider's."),
     selectedFieldSettings: notSupportedYet('Defaults, and when fields are written.'),
-    idempotencyField: notSupportedYet("An external-id field that carries the write's id."),
+    idempotencyField: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 255,
+        format: 'object-name',
+        description:
+          "An external-id field of the object, kept for this service: creates are sent as upserts keyed by the write's id in it, so that one whose answer was lost can be sent again without a duplicate.",
+        examples: ['Write_Id__c'],
+      }),
+    ),
     procedures: notSupportedYet('Named ways of writing the object.'),
   },
   { additionalProperties: false, title: 'WriteObject' },

@@ -92,7 +92,7 @@ export const WriteRequest = Type.Object(
     type: Type.Unsafe<'create' | 'update' | 'upsert' | 'delete'>({
       type: 'string',
       enum: ['create', 'update', 'upsert', 'delete'],
-      description: 'What to do with the record. `delete` is not supported yet.',
+      description: 'What to do with the record. A delete has to be enabled by the installation.',
       examples: ['create'],
     }),
     mode: Type.Optional(

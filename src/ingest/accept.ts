@@ -7,7 +7,7 @@ import type { IncomingWrite } from './group-commit.ts'
 
 /** The write call's body, as far as its schema vouches for it. */
 export interface WriteBody {
-  type: RecordType | 'delete'
+  type: RecordType
   mode?: 'synchronous' | 'asynchronous'
   record?: Record<string, unknown>
   batch?: unknown[]
@@ -26,6 +26,15 @@ export interface WriteBody {
   reference?: string
 }
 
+/** An object as the installation's configuration lists it. */
+export interface ConfiguredObject {
+  /** The provider's name. */
+  objectName: string
+  deletionSettings?: { enabled: boolean }
+  /** An external-id field that carries the id of a create (contract section 6.5). */
+  idempotencyField?: string
+}
+
 /** The installation that a write is for. */
 export interface TargetInstallation {
   id: string
@@ -33,7 +42,7 @@ export interface TargetInstallation {
   integrationId: string
   configId: string
   /** Objects that may be written, by name, with the provider's name; null when every one may. */
-  objects: ReadonlyMap<string, { objectName: string }> | null
+  objects: ReadonlyMap<string, ConfiguredObject> | null
 }
 
 const NOT_YET = 'is not supported yet'
@@ -63,7 +72,6 @@ function findUnsupported(body: Partial<WriteBody>): Issue[] {
   const add = (path: string, what: string): void =>
     void unsupported.push({ path, message: `${what} ${NOT_YET}` })
   if (body.mode !== 'asynchronous') add('/mode', 'a synchronous write')
-  if (body.type === 'delete') add('/type', 'delete')
   if (body.batch !== undefined) add('/batch', 'a batch')
   if (body.autoBatchPolicy?.allOrNone === true) add('/autoBatchPolicy/allOrNone', 'allOrNone')
   if (body.autoBatchPolicy?.onRollback === 'resend') add('/autoBatchPolicy/onRollback', 'resend')
@@ -89,7 +97,7 @@ function findKeyIssues(body: Partial<WriteBody>): Issue[] {
   if (body.type !== undefined && body.type !== 'upsert' && body.externalIdField !== undefined) {
     issues.push({ path: '/externalIdField', message: 'is for an upsert only' })
   }
-  if (body.record !== undefined && body.type !== undefined && body.type !== 'delete') {
+  if (body.record !== undefined && body.type !== undefined) {
     issues.push(...checkRecord(body.record, body.type, body.externalIdField ?? null))
   }
   return issues
@@ -126,17 +134,20 @@ export function acceptWrite(
 ): IncomingWrite {
   const { issues, unsupported } = findIssues(body)
   if (issues.length > 0 || unsupported.length > 0) refuse(issues, unsupported)
-  const providerObject = resolveObject(objectName, installation)
-  const type = body.type as RecordType
-  const record = toProviderRecord(body.record ?? {}, type)
+  const entry = findObject(objectName, body.type, installation)
+  const { type } = body
+  const id = newId()
+  const keyField = type === 'create' ? (entry.idempotencyField ?? null) : null
+  const given = body.record ?? {}
+  const record = toProviderRecord(keyField === null ? given : withKey(given, keyField, id), type)
   const policy = body.autoBatchPolicy
   const lane: LaneKey = {
     projectId: installation.projectId,
     integrationId: installation.integrationId,
     installationId: installation.id,
-    objectName: providerObject,
+    objectName: entry.objectName,
     type,
-    externalIdField: body.externalIdField ?? null,
+    externalIdField: body.externalIdField ?? keyField,
     allOrNone: false,
     onRollback: 'fail',
     merge: false,
@@ -146,7 +157,7 @@ export function acceptWrite(
   return {
     lane,
     write: {
-      id: newId(),
+      id,
       installationId: installation.id,
       projectId: installation.projectId,
       configId: installation.configId,
@@ -154,7 +165,7 @@ export function acceptWrite(
       record,
       bytes: Buffer.byteLength(record),
       reference: body.reference ?? null,
-      recordKey: recordKeyOf(body.record ?? {}, type, providerObject, lane.externalIdField),
+      recordKey: recordKeyOf(given, type, entry.objectName, lane.externalIdField),
       delaySeconds: delaySeconds(policy),
       deadlineSeconds: 3600 * ((policy ? policy.retryDeadlineHours : body.retryPolicy?.deadlineHours) ?? 1),
       maxRecords: policy?.maxRecords ?? MAX_GROUP,
@@ -168,15 +179,40 @@ function delaySeconds(policy: WriteBody['autoBatchPolicy']): number {
   return policy.maxDelaySeconds ?? (policy.maxDelayMinutes ?? 0) * 60
 }
 
-function resolveObject(objectName: string, installation: TargetInstallation): string {
-  if (installation.objects === null) return objectName
-  const entry = installation.objects.get(objectName)
-  if (entry !== undefined) return entry.objectName
-  throw new WritebackError(
-    'FORBIDDEN',
-    `The installation's configuration does not list the object ${objectName}.`,
-    {
-      remedy: 'List the object in the installation, or write to one that it lists.',
-    },
-  )
+/** A create's record with the write's id in the field that is kept for it. */
+function withKey(record: Record<string, unknown>, field: string, id: string): Record<string, unknown> {
+  const given = Object.keys(record).find((name) => name.toLowerCase() === field.toLowerCase())
+  if (given !== undefined) {
+    refuse(
+      [{ path: `/record/${given}`, message: "is the installation's idempotencyField; the service sets it" }],
+      [],
+    )
+  }
+  return { ...record, [field]: id }
+}
+
+/** The object as it may be written; one that no configuration lists goes by its own name. */
+function findObject(
+  objectName: string,
+  type: RecordType,
+  installation: TargetInstallation,
+): ConfiguredObject {
+  const entry = installation.objects?.get(objectName)
+  if (entry === undefined && installation.objects !== null) {
+    throw new WritebackError(
+      'FORBIDDEN',
+      `The installation's configuration does not list the object ${objectName}.`,
+      { remedy: 'List the object in the installation, or write to one that it lists.' },
+    )
+  }
+  if (type === 'delete' && entry?.deletionSettings?.enabled !== true) {
+    throw new WritebackError(
+      'FORBIDDEN',
+      `The installation's configuration does not allow ${objectName} to be deleted.`,
+      {
+        remedy: "List the object in the installation with deletionSettings.enabled, or don't delete it.",
+      },
+    )
+  }
+  return entry ?? { objectName }
 }

@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto'
+import type { WriteType } from '../model/write.ts'
 import type { Issue } from '../kernel/errors.ts'
 import { normaliseRecordId } from '../model/salesforce-id.ts'
 
 /** The kinds of write that carry a record. */
-export type RecordType = 'create' | 'update' | 'upsert'
+export type RecordType = WriteType
 
 /** Characters of an external-id value: the longest text field that can be one. */
 const MAX_KEY_LENGTH = 255
@@ -21,8 +22,9 @@ export function checkRecord(
       message: "is the provider's own; the object comes from the path",
     })
   }
-  if (type === 'update') issues.push(...checkId(record))
+  if (type === 'update' || type === 'delete') issues.push(...checkId(record, type))
   else issues.push(...refuseIds(record, type))
+  if (type === 'delete') issues.push(...refuseFields(record))
   if (type === 'upsert' && externalIdField !== null) issues.push(...checkKey(record, externalIdField))
   return issues
 }
@@ -30,11 +32,16 @@ export function checkRecord(
 const idKeys = (record: Record<string, unknown>): string[] =>
   Object.keys(record).filter((key) => /^id$/i.test(key))
 
-function checkId(record: Record<string, unknown>): Issue[] {
+function checkId(record: Record<string, unknown>, type: 'update' | 'delete'): Issue[] {
   const keys = idKeys(record)
   const [key] = keys
   if (key === undefined)
-    return [{ path: '/record/id', message: 'is required: an update names its record by id or Id' }]
+    return [
+      {
+        path: '/record/id',
+        message: `is required: ${type === 'update' ? 'an update' : 'a delete'} names its record by id or Id`,
+      },
+    ]
   if (keys.length > 1)
     return [{ path: `/record/${keys[1] ?? 'Id'}`, message: `cannot be given together with ${key}` }]
   const id = record[key]
@@ -48,6 +55,15 @@ function checkId(record: Record<string, unknown>): Issue[] {
   }
   return []
 }
+
+/** A delete takes the record's id alone: fields beside it would be dropped in silence. */
+const refuseFields = (record: Record<string, unknown>): Issue[] =>
+  Object.keys(record)
+    .filter((name) => !/^(id|attributes)$/i.test(name))
+    .map((name) => ({
+      path: `/record/${name}`,
+      message: 'cannot be given for a delete: it takes the id alone',
+    }))
 
 function refuseIds(record: Record<string, unknown>, type: RecordType): Issue[] {
   const reason =
@@ -91,7 +107,7 @@ function checkKey(record: Record<string, unknown>, field: string): Issue[] {
  * 18-character `id` first. Call it for a record without issues.
  */
 export function toProviderRecord(record: Record<string, unknown>, type: RecordType): string {
-  if (type !== 'update') return JSON.stringify(record)
+  if (type === 'create' || type === 'upsert') return JSON.stringify(record)
   const { id, fields } = splitId(record)
   const text = JSON.stringify(fields)
   const head = `{"id":${JSON.stringify(id)}`
@@ -101,7 +117,7 @@ export function toProviderRecord(record: Record<string, unknown>, type: RecordTy
 function splitId(record: Record<string, unknown>): { id: string; fields: Record<string, unknown> } {
   const [key] = idKeys(record)
   const id = key === undefined ? null : normaliseRecordId(String(record[key]))
-  if (key === undefined || id === null) throw new TypeError('an update without a record id was not refused')
+  if (key === undefined || id === null) throw new TypeError('a write without a record id was not refused')
   // Entries, not a spread onto a literal: a field called __proto__ stays a field.
   return { id, fields: Object.fromEntries(Object.entries(record).filter(([name]) => name !== key)) }
 }
@@ -120,7 +136,7 @@ export function recordKeyOf(
   externalIdField: string | null,
 ): string | null {
   if (type === 'create') return null
-  if (type === 'update') return hashed(['id', splitId(record).id.slice(0, 15)])
+  if (type !== 'upsert') return hashed(['id', splitId(record).id.slice(0, 15)])
   const field = (externalIdField ?? '').toLowerCase()
   const value = Object.entries(record).find(([name]) => name.toLowerCase() === field)?.[1]
   return hashed(['external', objectName.toLowerCase(), field, String(value).trim().toLowerCase()])

@@ -1,10 +1,12 @@
 import { fullJitter, type BackoffBounds } from '../kernel/backoff.ts'
-import type { CallAnswer, ErrorClass, ProviderError, ThrottleKind } from '../model/outcome.ts'
+import type { CallAnswer, ErrorClass, ProviderError, RecordAnswer, ThrottleKind } from '../model/outcome.ts'
 import type { WriteType } from '../model/write.ts'
 
 /** What deciding needs to know of a write. */
 export interface Decidable {
   type: WriteType
+  /** Whether a create carries a key by which the provider knows it again (contract section 6.5). */
+  idempotent: boolean
   /** Provider calls made, the one just answered included. */
   attempts: number
   /** Seconds until retries end; negative when they have. */
@@ -40,7 +42,7 @@ export function decide(answer: CallAnswer, position: number, write: Decidable, r
       const record = answer.records[position]
       // A record that the provider forgot may have been written: never success, never blindly again.
       if (record === undefined) return decideLost(write, [forgotten], random)
-      if (record.ok) return { move: 'succeed', recordId: record.recordId, created: record.created }
+      if (record.ok) return succeed(record, write)
       return decideFailure(record, write, random)
     }
     case 'refused':
@@ -51,6 +53,13 @@ export function decide(answer: CallAnswer, position: number, write: Decidable, r
       return decideLost(write, [answer.error], random)
   }
 }
+
+/** A create that was sent as an upsert made its record, even when a resend found it there already. */
+const succeed = (record: RecordAnswer & { ok: true }, write: Decidable): Decision => ({
+  move: 'succeed',
+  recordId: record.recordId,
+  created: write.type === 'create' ? true : record.created,
+})
 
 const forgotten: ProviderError = {
   code: 'NO_ANSWER_FOR_RECORD',
@@ -75,7 +84,7 @@ function decideFailure(failure: Failure, write: Decidable, random: number): Deci
 
 /** The answer was lost: what is safe to send twice is sent again, a plain create is not (contract section 6.5). */
 function decideLost(write: Decidable, errors: ProviderError[], random: number): Decision {
-  if (write.type !== 'create') return retry(write, errors, retryBounds, random)
+  if (write.type !== 'create' || write.idempotent) return retry(write, errors, retryBounds, random)
   const unknown: ProviderError = {
     code: 'OUTCOME_UNKNOWN',
     message: 'The request was sent but no usable answer came: the record may or may not have been created.',

@@ -5,13 +5,13 @@ import type { WriteType } from '../model/write.ts'
 /** A group as it goes to the provider: records of one object, type and external-id field, in order. */
 export interface ProviderGroup {
   objectName: string
-  type: Exclude<WriteType, 'delete'>
+  type: WriteType
   /** Set for upserts only. */
   externalIdField: string | null
   allOrNone: boolean
   /**
    * One JSON object text per record: the provider's field names and values, without `attributes`,
-   * with `id` first for an update. Texts go into the body as they are, so no JSON is parsed twice.
+   * with `id` first for an update, and with `id` alone for a delete. Texts go into the body as they are, so no JSON is parsed twice.
    */
   records: string[]
 }

@@ -30,6 +30,7 @@ export interface ExpiredBatch {
   /** Whether its call may have gone out. */
   started: boolean
   type: WriteType
+  externalIdField: string | null
   members: { id: string; attempts: number; deadlineSeconds: number }[]
 }
 
@@ -37,6 +38,7 @@ export interface ExpiredBatch {
 export async function findExpiredBatches(sql: Sql, limit: number): Promise<ExpiredBatch[]> {
   return sql<ExpiredBatch[]>`
     select b.id as "batchId", b.lane_id as "laneId", b.installation_id as "installationId", b.state = 'started' as started, b.type,
+      (select external_id_field from lane where id = b.lane_id) as "externalIdField",
       coalesce((
         select json_agg(json_build_object('id', w.id, 'attempts', w.attempts,
                  'deadlineSeconds', extract(epoch from w.deadline_at - now())) order by array_position(b.members, w.id))

@@ -60,6 +60,14 @@ function toRecordAnswer(value: unknown, type: ProviderGroup['type']): RecordAnsw
   } else {
     return ambiguousRecord('UNREADABLE_RECORD_ANSWER', 'The provider’s entry for this record cannot be read.')
   }
+  // What was asked for is so: the record is in the recycle bin, by a delete whose answer was lost or another's.
+  if (type === 'delete' && errors.every((error) => error.code === 'ENTITY_IS_DELETED')) {
+    return {
+      ok: true,
+      recordId: isObject(value) && typeof value.id === 'string' ? value.id : null,
+      created: null,
+    }
+  }
   return { ok: false, errors, ...classifyRecordErrors(errors, type) }
 }
 

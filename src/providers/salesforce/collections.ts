@@ -5,9 +5,10 @@ export const MAX_RECORDS = 200
 
 /** A collections call, its path relative to the API version. */
 export interface CollectionsRequest {
-  method: 'POST' | 'PATCH'
+  method: 'POST' | 'PATCH' | 'DELETE'
   path: string
-  body: string
+  /** Null for a delete, whose ids stand in the path. */
+  body: string | null
 }
 
 /** A group that cannot be made into a call; the message says why. */
@@ -33,7 +34,7 @@ function segment(name: string, what: string): string {
 
 /**
  * The call that writes a group: POST creates, PATCH updates, PATCH on the external-id field upserts
- * (facts 3); a single record is a collection of one.
+ * (facts 3), DELETE deletes by ids; a single record is a collection of one.
  * @throws {InvalidGroup}
  */
 export function collectionsRequest(group: ProviderGroup): CollectionsRequest {
@@ -41,6 +42,7 @@ export function collectionsRequest(group: ProviderGroup): CollectionsRequest {
   if (records.length === 0 || records.length > MAX_RECORDS) {
     throw new InvalidGroup(`A call takes 1 to ${MAX_RECORDS} records, not ${records.length}.`)
   }
+  if (type === 'delete') return deleteRequest(records, allOrNone)
   const object = segment(objectName, 'object')
   let path = '/composite/sobjects'
   if (type === 'upsert') {
@@ -54,4 +56,20 @@ export function collectionsRequest(group: ProviderGroup): CollectionsRequest {
     path,
     body: `{"allOrNone":${String(allOrNone)},"records":[${texts.join(',')}]}`,
   }
+}
+
+function deleteRequest(records: string[], allOrNone: boolean): CollectionsRequest {
+  const ids = records.map(idOf).join(',')
+  return {
+    method: 'DELETE',
+    path: `/composite/sobjects?ids=${ids}&allOrNone=${String(allOrNone)}`,
+    body: null,
+  }
+}
+
+function idOf(record: string): string {
+  const { id } = JSON.parse(record) as { id?: unknown }
+  if (typeof id !== 'string' || !/^[A-Za-z0-9]{15,18}$/.test(id))
+    throw new InvalidGroup('A record to delete has no id.')
+  return id
 }

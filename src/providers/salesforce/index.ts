@@ -99,7 +99,10 @@ export function createSalesforceProvider(options: SalesforceOptions): Provider {
   async function send(session: Session, group: ProviderGroup, limits: CallOptions): Promise<CallAnswer> {
     const { method, path, body } = collectionsRequest(group)
     const transport = new CallTransport(http, limits)
-    const request = { method, url: path, body, headers: { 'content-type': 'application/json' } }
+    const request =
+      body === null
+        ? { method, url: path }
+        : { method, url: path, body, headers: { 'content-type': 'application/json' } }
     // As text, since the answer is read from the transport, where its status and headers are as well.
     const call = connections.get(session).request(request, { transport, responseType: 'text/plain' })
     await call.catch(() => undefined)
