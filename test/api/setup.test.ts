@@ -224,7 +224,6 @@ describe('installations', () => {
       mapToName: 'company',
       fieldMappings: { a: 'b' },
       selectedFieldSettings: {},
-      idempotencyField: 'Key__c',
       procedures: {},
     }
     const body = {
@@ -238,7 +237,7 @@ describe('installations', () => {
       remedy: saysNotSupported,
     })
     expect(issuesOf(answer)).toEqual(
-      ['fieldMappings', 'idempotencyField', 'mapToName', 'procedures', 'selectedFieldSettings'].map(
+      ['fieldMappings', 'mapToName', 'procedures', 'selectedFieldSettings'].map(
         (name) => `/config/content/write/objects/Account/${name} is not supported yet`,
       ),
     )

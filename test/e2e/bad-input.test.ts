@@ -134,7 +134,6 @@ describe('bad input', () => {
   it.each([
     ['a synchronous write', { ...good, mode: 'synchronous' }, '/mode'],
     ['a write without a mode', { type: 'create', record: { LastName: 'x' } }, '/mode'],
-    ['delete', { ...good, type: 'delete', record: { id: '001RM000003oLru' } }, '/type'],
     ['a batch', { type: 'create', mode: 'asynchronous', batch: [{ record: { LastName: 'x' } }] }, '/batch'],
     ['batchPolicy', { ...good, batchPolicy: { allOrNone: true } }, '/batchPolicy'],
     ['headers', { ...good, headers: [{ key: 'Sforce-Auto-Assign', value: 'FALSE' }] }, '/headers'],
@@ -176,6 +175,14 @@ describe('bad input', () => {
     const answer = await post({ ...good, associations: [] })
     await expectRefused(answer, 400)
     expect(answer.body.code).toBe('INVALID_REQUEST')
+  })
+
+  it('a delete that the installation does not allow, and one with fields beside the id', async () => {
+    const body = { type: 'delete', mode: 'asynchronous', record: { id: '001RM000003oLru' } }
+    await expectRefused(await post(body), 403)
+    const answer = await post({ ...body, record: { id: '001RM000003oLru', LastName: 'x' } })
+    await expectRefused(answer, 400)
+    expect(Object.keys(issuesOf(answer))).toEqual(['/record/LastName'])
   })
 
   it('an object that the installation does not list', async () => {

@@ -4,7 +4,7 @@ import type { CallAnswer, ErrorClass, RecordAnswer } from '../../src/model/outco
 import { decide, type Decidable } from '../../src/outcomes/decide.ts'
 
 const error = { code: 'SOME_CODE', message: 'some message', fields: ['F'] }
-const write: Decidable = { type: 'create', attempts: 1, deadlineSeconds: 3600 }
+const write: Decidable = { type: 'create', idempotent: false, attempts: 1, deadlineSeconds: 3600 }
 const answered = (...records: RecordAnswer[]): CallAnswer => ({
   kind: 'answered',
   status: 200,
@@ -35,7 +35,11 @@ describe('deciding', () => {
     })
     expect(decide(answer, 0, write, 0.5)).toEqual({ move: 'succeed', recordId: 'a', created: true })
     expect(decide(answer, 1, write, 0.5)).toEqual({ move: 'fail', errors: [error] })
-    expect(decide(answer, 2, write, 0.5)).toEqual({ move: 'succeed', recordId: 'c', created: false })
+    expect(decide(answer, 2, { ...write, type: 'upsert' }, 0.5)).toEqual({
+      move: 'succeed',
+      recordId: 'c',
+      created: false,
+    })
   })
 
   it.each(['transient', 'again', 'throttled', 'auth'] as const)(
@@ -57,6 +61,19 @@ describe('deciding', () => {
       expect(decision.move).toBe(type === 'create' ? 'doubt' : 'retry')
       if (decision.move === 'doubt') expect(decision.errors[0]?.code).toBe('OUTCOME_UNKNOWN')
     }
+  })
+
+  it('sends a create again that carries its own key, and knows it as created whichever time it was', () => {
+    const keyed = { ...write, idempotent: true }
+    for (const answer of [lost, refused('ambiguous'), answered()])
+      expect(decide(answer, 0, keyed, 0.5).move).toBe('retry')
+    const found = answered({ ok: true, recordId: 'a', created: false })
+    expect(decide(found, 0, keyed, 0.5)).toEqual({ move: 'succeed', recordId: 'a', created: true })
+    expect(decide(found, 0, { ...write, type: 'upsert' }, 0.5)).toEqual({
+      move: 'succeed',
+      recordId: 'a',
+      created: false,
+    })
   })
 
   it.each(types)('sends a %s again that never left', (type) => {
@@ -111,6 +128,7 @@ describe('deciding', () => {
     )
     const writes = fc.record({
       type: fc.constantFrom(...types),
+      idempotent: fc.boolean(),
       attempts: fc.integer({ min: 0, max: 200 }),
       deadlineSeconds: fc.double({ min: -100, max: 200_000, noNaN: true }),
     })
@@ -125,7 +143,7 @@ describe('deciding', () => {
           expect(decision.delaySeconds).toBeGreaterThanOrEqual(0)
           expect(decision.delaySeconds).toBeLessThanOrEqual(Math.min(300, one.deadlineSeconds))
         }
-        if (decision.move === 'doubt') expect(one.type).toBe('create')
+        if (decision.move === 'doubt') expect(one).toMatchObject({ type: 'create', idempotent: false })
       }),
       { numRuns: 2_000 },
     )
