@@ -136,7 +136,7 @@ async function send(
     idempotent: isKeyedCreate(batch),
   }))
   const record = await recorded(runner, () =>
-    recordBatch(runner.sql, runner.nudge, facts, members, answer, runner.random),
+    recordBatch(runner.sql, runner.nudge, facts, batch, members, answer, runner.random),
   )
   logBatch(runner, batch, answer, record, { callMs, totalMs: runner.clock.monotonic() - begun, refreshes })
 }

@@ -101,6 +101,8 @@ async function rescue(options: SweeperOptions, batch: ExpiredBatch): Promise<voi
         options.sql,
         options.nudge,
         { ...facts, called: true },
+        // Nothing was answered, so there is nothing to tell apart.
+        { allOrNone: false, onRollback: 'fail' },
         batch.members.map((member) => ({
           ...member,
           type: batch.type,

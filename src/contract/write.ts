@@ -42,7 +42,7 @@ export const AutoBatchPolicy = Type.Object(
     allOrNone: Type.Optional(
       Type.Boolean({
         default: false,
-        description: 'One failing record undoes its group. `true` is not supported yet.',
+        description: 'One failing record undoes its group.',
       }),
     ),
     onRollback: Type.Optional(
@@ -50,7 +50,8 @@ export const AutoBatchPolicy = Type.Object(
         type: 'string',
         enum: ['fail', 'resend'],
         default: 'fail',
-        description: 'What becomes of the innocent of an undone group. `resend` is not supported yet.',
+        description:
+          'What becomes of the others of an undone group: they fail with it, or are sent again without the offenders, three rounds at most.',
       }),
     ),
     merge: Type.Optional(

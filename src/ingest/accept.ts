@@ -73,8 +73,6 @@ function findUnsupported(body: Partial<WriteBody>): Issue[] {
     void unsupported.push({ path, message: `${what} ${NOT_YET}` })
   if (body.mode !== 'asynchronous') add('/mode', 'a synchronous write')
   if (body.batch !== undefined) add('/batch', 'a batch')
-  if (body.autoBatchPolicy?.allOrNone === true) add('/autoBatchPolicy/allOrNone', 'allOrNone')
-  if (body.autoBatchPolicy?.onRollback === 'resend') add('/autoBatchPolicy/onRollback', 'resend')
   if (body.autoBatchPolicy?.merge === true) add('/autoBatchPolicy/merge', 'merge')
   return unsupported
 }
@@ -148,8 +146,9 @@ export function acceptWrite(
     objectName: entry.objectName,
     type,
     externalIdField: body.externalIdField ?? keyField,
-    allOrNone: false,
-    onRollback: 'fail',
+    allOrNone: policy?.allOrNone ?? false,
+    // Without allOrNone nothing is rolled back: one lane, whatever was said.
+    onRollback: policy?.allOrNone === true ? (policy.onRollback ?? 'fail') : 'fail',
     merge: false,
     headers: [],
     options: {},

@@ -17,7 +17,8 @@ export interface Decidable {
 export type Decision =
   | { move: 'succeed'; recordId: string | null; created: boolean | null }
   | { move: 'fail'; errors: ProviderError[] }
-  | { move: 'retry'; delaySeconds: number; errors: ProviderError[] }
+  /** `rolledBack`: its group was undone by another's error, and it goes again without that one. */
+  | { move: 'retry'; delaySeconds: number; errors: ProviderError[]; rolledBack?: true }
   | { move: 'doubt'; errors: ProviderError[] }
 
 /** First wait up to 1 s, doubling up to 5 minutes: a lock clears in seconds, a quota within the next call (facts 8, contract 6.9). */
@@ -99,3 +100,9 @@ function retry(write: Decidable, errors: ProviderError[], bounds: BackoffBounds,
   const waitSeconds = fullJitter(Math.max(write.attempts, 1), bounds, random) / 1000
   return { move: 'retry', delaySeconds: Math.min(waitSeconds, write.deadlineSeconds), errors }
 }
+
+/** At once, in another round of its group; none after the deadline. */
+export const resend = (write: Decidable, errors: ProviderError[]): Decision =>
+  write.deadlineSeconds <= 0
+    ? { move: 'fail', errors }
+    : { move: 'retry', delaySeconds: 0, errors, rolledBack: true }

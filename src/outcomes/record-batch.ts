@@ -2,10 +2,11 @@ import type { Sql, Tx } from '../db/connect.ts'
 import type { CallAnswer } from '../model/outcome.ts'
 import { announceEnded } from '../queue/outcome-channel.ts'
 import { settleBatch, type BatchRecord, type Settled, type Settlement } from '../queue/settle-batch.ts'
-import { decide, type Decidable, type Decision } from './decide.ts'
+import { decideGroup, type GroupMember, type GroupRules } from './decide-group.ts'
+import type { Decision } from './decide.ts'
 
 /** A member of a batch whose call has ended in some way. */
-export interface SettledMember extends Omit<Decidable, 'attempts'> {
+export interface SettledMember extends Omit<GroupMember, 'attempts'> {
   id: string
   /** Provider calls made before this one. */
   attempts: number
@@ -41,16 +42,18 @@ export async function recordBatch(
   sql: Sql,
   nudge: NudgeInTransaction,
   facts: BatchFacts,
+  rules: GroupRules,
   members: SettledMember[],
   answer: CallAnswer,
   random: () => number,
 ): Promise<Recorded> {
   // One draw for the group: those of its members that are sent again stay together, and cost one call.
   const draw = random()
-  const settlements = members.map((member, position) => {
-    const attempts = member.attempts + (facts.called ? 1 : 0)
-    return toSettlement(member.id, decide(answer, position, { ...member, attempts }, draw))
-  })
+  const counted = members.map((member) => ({ ...member, attempts: member.attempts + (facts.called ? 1 : 0) }))
+  const decisions = decideGroup(answer, counted, rules, draw)
+  const settlements = decisions.map((decision, position) =>
+    toSettlement(counted[position]?.id ?? '', decision),
+  )
   return record(sql, nudge, { ...facts, ...describe(answer) }, settlements)
 }
 
@@ -62,7 +65,15 @@ export async function releaseBatch(
   memberIds: string[],
 ): Promise<Recorded> {
   const settlements = memberIds.map((id): Settlement => {
-    return { writeId: id, state: 'queued', recordId: null, created: null, errors: null, delaySeconds: 0 }
+    return {
+      writeId: id,
+      state: 'queued',
+      recordId: null,
+      created: null,
+      errors: null,
+      delaySeconds: 0,
+      rolledBack: false,
+    }
   })
   const batch: BatchRecord = {
     ...facts,
@@ -95,7 +106,7 @@ const describe = (answer: CallAnswer): Pick<BatchRecord, 'providerStatus' | 'ans
   usage: answer.kind === 'answered' || answer.kind === 'refused' ? answer.usage : null,
 })
 
-const unsettled = { recordId: null, created: null, errors: null, delaySeconds: 0 }
+const unsettled = { recordId: null, created: null, errors: null, delaySeconds: 0, rolledBack: false }
 
 function toSettlement(writeId: string, decision: Decision): Settlement {
   switch (decision.move) {
@@ -111,14 +122,10 @@ function toSettlement(writeId: string, decision: Decision): Settlement {
       return { ...unsettled, writeId, state: 'failed', errors: decision.errors }
     case 'doubt':
       return { ...unsettled, writeId, state: 'in_doubt', errors: decision.errors }
-    case 'retry':
-      return {
-        ...unsettled,
-        writeId,
-        state: 'queued',
-        errors: decision.errors,
-        delaySeconds: decision.delaySeconds,
-      }
+    case 'retry': {
+      const { errors, delaySeconds, rolledBack = false } = decision
+      return { ...unsettled, writeId, state: 'queued', errors, delaySeconds, rolledBack }
+    }
   }
 }
 

@@ -21,6 +21,8 @@ export interface ClaimedWrite {
   record: string
   /** Provider calls made before this one. */
   attempts: number
+  /** Rounds in which it was undone with its group and sent again. */
+  rollbacks: number
   /** Seconds until retries end; negative when they have. */
   deadlineSeconds: number
 }
@@ -35,6 +37,7 @@ export interface ClaimedBatch {
   type: WriteType
   externalIdField: string | null
   allOrNone: boolean
+  onRollback: 'fail' | 'resend'
   /** Milliseconds that the earliest member is past its deadline; 0 or less when the lane was full first. */
   lateMs: number
   members: ClaimedWrite[]
@@ -55,6 +58,7 @@ interface Row {
   id: string | null
   record: string
   attempts: number
+  rollbacks: number
   deadline_seconds: number
   available_at: Date
   seq: number
@@ -64,6 +68,7 @@ interface Row {
   type: WriteType
   external_id_field: string | null
   all_or_none: boolean
+  on_rollback: 'fail' | 'resend'
   due_at: Date | null
   ready_again: boolean
   late_ms: number
@@ -154,10 +159,10 @@ export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
     ), claimed as (
       update write w set state = 'sending', batch_id = ${request.batchId}, updated_at = statement_timestamp()
       where w.id = any (array(select id from picked)) and w.state = 'queued'
-      returning w.id, w.record, w.attempts, w.available_at, w.seq,
+      returning w.id, w.record, w.attempts, w.rollbacks, w.available_at, w.seq,
                 extract(epoch from w.deadline_at - statement_timestamp())::float8 as deadline_seconds
     )
-    select c.*, l.installation_id, l.project_id, l.object_name, l.type, l.external_id_field, l.all_or_none,
+    select c.*, l.installation_id, l.project_id, l.object_name, l.type, l.external_id_field, l.all_or_none, l.on_rollback,
            a.due_at, a.ready_again,
            coalesce(extract(epoch from statement_timestamp() - (select due_at from first_group))::float8 * 1000, 0) as late_ms
     from lane_row l cross join after a left join claimed c on true
@@ -173,6 +178,7 @@ function toResult(request: ClaimRequest, rows: Row[]): ClaimResult {
       id: row.id,
       record: row.record,
       attempts: row.attempts,
+      rollbacks: row.rollbacks,
       deadlineSeconds: row.deadline_seconds,
     })
   }
@@ -188,6 +194,7 @@ function toResult(request: ClaimRequest, rows: Row[]): ClaimResult {
           type: head.type,
           externalIdField: head.external_id_field,
           allOrNone: head.all_or_none,
+          onRollback: head.on_rollback,
           lateMs: head.late_ms,
           members,
         }

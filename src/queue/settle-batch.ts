@@ -12,6 +12,8 @@ export interface Settlement {
   errors: ProviderError[] | null
   /** For `queued` after a call: seconds until it may be sent again. Without a call it keeps its place. */
   delaySeconds: number
+  /** For `queued`: whether it was undone with its group by another's error. */
+  rolledBack: boolean
 }
 
 /** What is recorded of the batch as a whole. */
@@ -96,13 +98,14 @@ const moveMembers = (tx: Tx, batch: BatchRecord, settlements: Settlement[]) => t
       ${settlements.map((s) => s.writeId)}::uuid[], ${settlements.map((s) => s.state)}::text[],
       ${settlements.map((s) => s.recordId)}::text[], ${settlements.map((s) => (s.created === null ? null : String(s.created)))}::text[],
       ${settlements.map((s) => (s.errors === null ? null : JSON.stringify(s.errors)))}::text[],
-      ${settlements.map((s) => s.delaySeconds)}::float8[]
-    ) with ordinality as t (id, state, record_id, created, errors, delay_seconds, place)
+      ${settlements.map((s) => s.delaySeconds)}::float8[], ${settlements.map((s) => (s.rolledBack ? 1 : 0))}::int[]
+    ) with ordinality as t (id, state, record_id, created, errors, delay_seconds, rolled_back, place)
   ), moved as (
     update write w set
       state = d.state,
       attempts = w.attempts + ${batch.called ? 1 : 0},
       last_attempt_at = case when ${batch.called} then now() else w.last_attempt_at end,
+      rollbacks = w.rollbacks + d.rolled_back,
       record_id = coalesce(d.record_id, w.record_id),
       created = coalesce(d.created::boolean, w.created),
       errors = case when d.state = 'succeeded' then null else coalesce(d.errors::jsonb, w.errors) end,

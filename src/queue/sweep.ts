@@ -31,7 +31,7 @@ export interface ExpiredBatch {
   started: boolean
   type: WriteType
   externalIdField: string | null
-  members: { id: string; attempts: number; deadlineSeconds: number }[]
+  members: { id: string; attempts: number; rollbacks: number; deadlineSeconds: number }[]
 }
 
 /** Batches whose lease has run out, with the members that they still hold. */
@@ -40,7 +40,7 @@ export async function findExpiredBatches(sql: Sql, limit: number): Promise<Expir
     select b.id as "batchId", b.lane_id as "laneId", b.installation_id as "installationId", b.state = 'started' as started, b.type,
       (select external_id_field from lane where id = b.lane_id) as "externalIdField",
       coalesce((
-        select json_agg(json_build_object('id', w.id, 'attempts', w.attempts,
+        select json_agg(json_build_object('id', w.id, 'attempts', w.attempts, 'rollbacks', w.rollbacks,
                  'deadlineSeconds', extract(epoch from w.deadline_at - now())) order by array_position(b.members, w.id))
         from write w where w.id = any (b.members) and w.batch_id = b.id and w.state = 'sending'), '[]') as members
     from batch b

@@ -139,16 +139,6 @@ describe('bad input', () => {
     ['headers', { ...good, headers: [{ key: 'Sforce-Auto-Assign', value: 'FALSE' }] }, '/headers'],
     ['options', { ...good, options: { ignoreEmptyValues: true } }, '/options'],
     ['variables', { ...good, variables: { a: 1 } }, '/variables'],
-    [
-      'allOrNone',
-      { ...good, autoBatchPolicy: { maxDelaySeconds: 1, allOrNone: true } },
-      '/autoBatchPolicy/allOrNone',
-    ],
-    [
-      'resend',
-      { ...good, autoBatchPolicy: { maxDelaySeconds: 1, onRollback: 'resend' } },
-      '/autoBatchPolicy/onRollback',
-    ],
     ['merge', { ...good, autoBatchPolicy: { maxDelaySeconds: 1, merge: true } }, '/autoBatchPolicy/merge'],
   ])('says that %s is not supported yet, never ignores it', async (_, body, path) => {
     const answer = await post(body)

@@ -96,6 +96,7 @@ export const settle = (
         created: null,
         errors: null,
         delaySeconds: 0,
+        rolledBack: false,
         ...decide(index),
       })),
     ),

@@ -60,7 +60,10 @@ function readMembers(
   joint: string,
 ): string | null {
   const found = new Map<string, string>()
-  for (const part of value.split(separators)) {
+  const parts = value.split(separators)
+  // A separator after the last member is common and says nothing.
+  if (parts.length > 1 && parts.at(-1)?.trim() === '') parts.pop()
+  for (const part of parts) {
     const [name = '', text, ...rest] = part.split('=').map((piece) => piece.trim())
     const member = members.find((one) => foldCase(one.name) === foldCase(name))
     if (member === undefined || text === undefined || rest.length > 0) return null

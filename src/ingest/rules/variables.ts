@@ -71,8 +71,9 @@ interface Expansion {
 }
 
 function addIssue(run: Expansion, path: string, message: string): void {
+  if (run.issues.length === MAX_ISSUES) return
   const isKnown = run.issues.some((issue) => issue.path === path && issue.message === message)
-  if (!isKnown && run.issues.length < MAX_ISSUES) run.issues.push({ path, message })
+  if (!isKnown) run.issues.push({ path, message })
 }
 
 /** The variable of a token, or null when it is none or there is no room for it. */

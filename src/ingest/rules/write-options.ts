@@ -21,10 +21,14 @@ export interface WriteOptions {
   forceUpdateOnCollision?: boolean
 }
 
-const names = ['ignoreEmptyValues', 'runAssignmentRules', 'allowDuplicates', 'forceUpdateOnCollision'] as const
+const names = [
+  'ignoreEmptyValues',
+  'runAssignmentRules',
+  'allowDuplicates',
+  'forceUpdateOnCollision',
+] as const
 
-const isOptionName = (name: string): name is keyof WriteOptions =>
-  (names as readonly string[]).includes(name)
+const isOptionName = (name: string): name is keyof WriteOptions => (names as readonly string[]).includes(name)
 
 /** Reads a write's `options`. Absent is none. With issues, the options are those that had none. */
 export function readOptions(options: unknown): { options: WriteOptions; issues: Issue[] } {
@@ -74,10 +78,7 @@ export function toProviderHeaders(
   options: WriteOptions,
 ): { headers: ProviderHeader[]; issues: Issue[] } {
   const byKey = new Map(headers.map((header) => [header.key, header]))
-  const issues = [
-    ...mergeAssignment(byKey, options.runAssignmentRules),
-    ...mergeDuplicates(byKey, options),
-  ]
+  const issues = [...mergeAssignment(byKey, options.runAssignmentRules), ...mergeDuplicates(byKey, options)]
   return { headers: inOrder([...byKey.values()]), issues }
 }
 

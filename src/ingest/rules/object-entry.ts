@@ -1,0 +1,189 @@
+import type { Issue } from '../../kernel/errors.ts'
+import { foldCase, isJsonObject, pointerTo, quoted, type JsonObject } from './json-values.ts'
+
+/** A field's default: exactly one of the three. */
+export interface FieldDefault {
+  stringValue?: string
+  integerValue?: number
+  booleanValue?: boolean
+}
+
+/** When one field is written, and with what when the caller does not give it. */
+export interface FieldSetting {
+  default?: FieldDefault
+  /** Default `always`. */
+  writeOnCreate?: 'always' | 'never'
+  /** Default `always`. `ifEmpty`: only where the provider's record has no value yet. */
+  writeOnUpdate?: 'always' | 'never' | 'ifEmpty'
+}
+
+/** What an installation's entry for one object says of names and fields (contract section 4). */
+export interface ObjectEntry {
+  /** The caller's name of the object. */
+  mapToName?: string
+  /** The provider's field name by the caller's. */
+  fieldMappings?: Record<string, string>
+  /** By the provider's field name, or by the caller's where that is mapped. */
+  selectedFieldSettings?: Record<string, FieldSetting>
+}
+
+const knownKeys = new Set([
+  'objectName',
+  'deletionSettings',
+  'mapToName',
+  'fieldMappings',
+  'selectedFieldSettings',
+  'idempotencyField',
+  'procedures',
+])
+/** The kinds of a default, each with its check and the end of the sentence that refuses it. */
+const defaultKinds = new Map<string, [check: (value: unknown) => boolean, says: string]>([
+  ['stringValue', [(value) => typeof value === 'string', 'must be text']],
+  ['integerValue', [Number.isSafeInteger, 'must be a whole number']],
+  ['booleanValue', [(value) => typeof value === 'boolean', 'must be true or false']],
+])
+const writeModes = new Map([
+  ['writeOnCreate', ['always', 'never']],
+  ['writeOnUpdate', ['always', 'never', 'ifEmpty']],
+])
+
+const MAX_NAME = 255
+const API_NAME = 'must be a field name of the provider: letters, digits and underscores, a letter first'
+const isApiName = (value: unknown): value is string =>
+  typeof value === 'string' && value.length <= MAX_NAME && /^[A-Za-z][A-Za-z0-9_]*$/.test(value)
+
+const CALLER_NAME = `must be a name of 1 to ${MAX_NAME} characters, without control characters and without spaces around it`
+const isCallerName = (value: unknown): value is string =>
+  typeof value === 'string' &&
+  value.length >= 1 &&
+  value.length <= MAX_NAME &&
+  value === value.trim() &&
+  value.isWellFormed() &&
+  !/\p{Cc}/u.test(value)
+
+/** A name that stands in the path of the write call as one segment. */
+const isPathName = (value: unknown): value is string =>
+  isCallerName(value) && value !== '.' && value !== '..' && !value.includes('/')
+
+/**
+ * What is wrong with an installation's entry for one object (contract section 4), as far as it concerns
+ * names and fields: `objectName`, `deletionSettings` and `procedures` are only known here.
+ *
+ * @param path JSON pointer of the entry
+ */
+export function checkObjectEntry(entry: unknown, path = ''): Issue[] {
+  if (!isJsonObject(entry)) return [{ path, message: 'must be an object' }]
+  const issues: Issue[] = []
+  for (const name of Object.keys(entry)) {
+    if (!knownKeys.has(name)) issues.push({ path: pointerTo(path, name), message: 'is not a known field' })
+  }
+  const { mapToName, fieldMappings, selectedFieldSettings, idempotencyField } = entry
+  if (mapToName !== undefined && !isPathName(mapToName))
+    issues.push({ path: `${path}/mapToName`, message: `${CALLER_NAME}, and no slash` })
+  if (idempotencyField !== undefined && (!isApiName(idempotencyField) || isId(idempotencyField)))
+    issues.push({ path: `${path}/idempotencyField`, message: `${API_NAME}, and not Id` })
+  issues.push(...checkMappings(fieldMappings, `${path}/fieldMappings`))
+  const toProvider = new Map<string, string>()
+  for (const [caller, field] of isJsonObject(fieldMappings) ? Object.entries(fieldMappings) : [])
+    if (typeof field === 'string') toProvider.set(foldCase(caller), field)
+  issues.push(...checkSettings(selectedFieldSettings, toProvider, `${path}/selectedFieldSettings`))
+  return issues
+}
+
+const isId = (name: string): boolean => foldCase(name) === 'id'
+
+function checkMappings(mappings: unknown, path: string): Issue[] {
+  if (mappings === undefined) return []
+  if (!isJsonObject(mappings))
+    return [{ path, message: "must be an object: the provider's field names by the caller's" }]
+  const issues: Issue[] = []
+  const callers = new Map<string, string>()
+  const fields = new Map<string, string>()
+  for (const [caller, field] of Object.entries(mappings)) {
+    const at = pointerTo(path, caller)
+    if (!isCallerName(caller)) issues.push({ path: at, message: `the name ${CALLER_NAME}` })
+    const sameCaller = remember(callers, caller, caller)
+    if (sameCaller !== null)
+      issues.push({ path: at, message: `is mapped twice: ${quoted(sameCaller)} is the same name` })
+    if (!isApiName(field)) {
+      issues.push({ path: at, message: API_NAME })
+      continue
+    }
+    const sameField = remember(fields, field, caller)
+    if (sameField !== null && sameCaller === null)
+      issues.push({ path: at, message: `maps to ${field}, as ${quoted(sameField)} does` })
+  }
+  return issues
+}
+
+/** Keeps who came first under a name in any letter case; answers who that was when it was not this one. */
+function remember(seen: Map<string, string>, name: string, who: string): string | null {
+  const first = seen.get(foldCase(name))
+  if (first === undefined) seen.set(foldCase(name), who)
+  return first ?? null
+}
+
+function checkSettings(settings: unknown, toProvider: ReadonlyMap<string, string>, path: string): Issue[] {
+  if (settings === undefined) return []
+  if (!isJsonObject(settings)) return [{ path, message: 'must be an object: settings by field name' }]
+  const issues: Issue[] = []
+  const seen = new Map<string, string>()
+  for (const [name, setting] of Object.entries(settings)) {
+    const at = pointerTo(path, name)
+    const field = toProvider.get(foldCase(name)) ?? name
+    const same = remember(seen, field, name)
+    if (!isApiName(field)) issues.push({ path: at, message: `the name ${API_NAME}, or one that is mapped` })
+    if (isId(field)) issues.push({ path: at, message: 'names the record; it can have no settings' })
+    if (same !== null) issues.push({ path: at, message: `is the same field as ${quoted(same)}` })
+    if (isJsonObject(setting)) issues.push(...checkSetting(setting, at))
+    else issues.push({ path: at, message: 'must be an object' })
+  }
+  return issues
+}
+
+function checkSetting(setting: JsonObject, path: string): Issue[] {
+  return Object.entries(setting).flatMap(([name, value]): Issue[] => {
+    const at = pointerTo(path, name)
+    if (name === 'default') return checkDefault(value, at)
+    const modes = writeModes.get(name)
+    if (modes === undefined) return [{ path: at, message: 'is not a known field' }]
+    return typeof value === 'string' && modes.includes(value)
+      ? []
+      : [{ path: at, message: `must be one of: ${modes.join(', ')}` }]
+  })
+}
+
+function checkDefault(value: unknown, path: string): Issue[] {
+  const kinds = [...defaultKinds.keys()].join(', ')
+  if (!isJsonObject(value)) return [{ path, message: `must be an object with one of ${kinds}` }]
+  const issues: Issue[] = []
+  let given = 0
+  for (const [name, member] of Object.entries(value)) {
+    const kind = defaultKinds.get(name)
+    if (kind === undefined) {
+      issues.push({ path: pointerTo(path, name), message: 'is not a known field' })
+      continue
+    }
+    given += 1
+    const [check, says] = kind
+    if (!check(member)) issues.push({ path: pointerTo(path, name), message: says })
+  }
+  if (given !== 1) issues.push({ path, message: `must have exactly one of ${kinds}` })
+  return issues
+}
+
+/**
+ * What is wrong between the entries of one installation: a caller's name that could mean two objects,
+ * names compared in any letter case.
+ *
+ * @param objects the entries by the provider's name of the object, each without issues of its own
+ */
+export function checkObjectNames(objects: Record<string, ObjectEntry>, path = ''): Issue[] {
+  const owners = new Map(Object.keys(objects).map((name) => [foldCase(name), name]))
+  return Object.entries(objects).flatMap(([name, { mapToName }]) => {
+    if (mapToName === undefined) return []
+    const owner = remember(owners, mapToName, name)
+    const at = `${pointerTo(path, name)}/mapToName`
+    return owner === null || owner === name ? [] : [{ path: at, message: `names ${owner} already` }]
+  })
+}
