@@ -1,4 +1,6 @@
 import type { Answer } from './api-error.ts'
+import type { AssignmentRuleInput } from './assignment-rules.ts'
+import type { DuplicateRuleInput } from './duplicate-rules.ts'
 import { readFault } from './faults.ts'
 import type { Org } from './org.ts'
 import type { RequestTarget } from './request-target.ts'
@@ -33,6 +35,10 @@ export function adminRequest(org: Org, method: string, target: RequestTarget, te
         return ok(org.settings)
       case 'POST settings':
         return changeSettings(org, body as Body)
+      case 'GET rules':
+        return ok(rulesOf(org))
+      case 'POST rules':
+        return defineRule(org, name, body as Body)
       case 'POST objects':
         return defineObject(org, body as Body)
       case 'POST sessions':
@@ -126,6 +132,31 @@ function changeSettings(org: Org, body: Body): Answer {
   org.settings = { ...org.settings, ...settings }
   if (apiUsed !== undefined) org.apiUsed = apiUsed
   return ok({ ...org.settings, apiUsed: org.apiUsed })
+}
+
+/** The rules of all objects. */
+function rulesOf(org: Org): Body {
+  const tables = org.objects.flatMap((object) => org.table(object.name) ?? [])
+  return {
+    assignment: tables.flatMap((table) => table.assignmentRules),
+    duplicate: tables.flatMap((table) =>
+      table.duplicateRules.map(({ name, fields, action, message }) => ({
+        object: table.object.name,
+        name,
+        fields: fields.map((field) => field.name),
+        action,
+        message,
+      })),
+    ),
+  }
+}
+
+/** Defines a rule of a kind: `assignment` or `duplicate`. */
+function defineRule(org: Org, kind: string, body: Body): Answer {
+  if (kind === 'assignment') org.defineAssignmentRule(body as unknown as AssignmentRuleInput)
+  else if (kind === 'duplicate') org.defineDuplicateRule(body as unknown as DuplicateRuleInput)
+  else return problem(404, `no kind of rule ${kind}`)
+  return ok(rulesOf(org))
 }
 
 function defineObject(org: Org, body: Body): Answer {

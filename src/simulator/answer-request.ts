@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Answer } from './api-error.ts'
 import { idsOf } from './call-facts.ts'
+import type { CallFacts } from './call-facts.ts'
 import { isJsonObject } from './call.ts'
 import type { Call } from './call.ts'
 import { cannedAnswers, loginPage } from './canned-answers.ts'
+import { canContend, contend } from './contention.ts'
 import { execute } from './execute.ts'
 import type { FaultAction, FaultPlan } from './faults.ts'
 import type { Org } from './org.ts'
@@ -20,13 +22,24 @@ export type Delivery =
   /** The connection stays and no answer comes. */
   | { kind: 'hang' }
 
-/** Runs a call under the faults, gates and latency that apply to it. */
+/** Runs a call under the faults, gates, latency and contention that apply to it. */
 export async function answerRequest(
   org: Org,
-  call: Call,
+  facts: CallFacts,
   plan: FaultPlan,
   entry: RequestEntry,
 ): Promise<Delivery> {
+  const { call } = facts
+  if (!canContend(org)) return run(org, call, plan, entry)
+  call.contention = await contend(org, facts)
+  try {
+    return await run(org, call, plan, entry)
+  } finally {
+    call.contention.release()
+  }
+}
+
+async function run(org: Org, call: Call, plan: FaultPlan, entry: RequestEntry): Promise<Delivery> {
   // An `allFailed400` is added where it shows.
   entry.faults = plan.actions.map((action) => action.type).filter((type) => type !== 'allFailed400')
   const latency = drawLatency(org)
@@ -35,7 +48,7 @@ export async function answerRequest(
   if (plan.actions.some((action) => action.type === 'expireSessions')) org.sessions.expireAll()
   const early = first(plan, withoutExecution)
   if (early) return early
-  const answer = execute(org, call)
+  const answer = execute(org, call, entry)
   entry.ids = idsOf(answer.body)
   await wait(plan, 'after')
   return first(plan, (action) => afterExecution(org, action, answer, entry)) ?? { kind: 'answer', answer }

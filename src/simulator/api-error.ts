@@ -1,8 +1,14 @@
+import type { DuplicateMatch } from './duplicate-rules.ts'
+
+/** Where an error keeps what a duplicate rule found: JSON leaves symbols out, so no collections item shows it. */
+export const foundDuplicates: unique symbol = Symbol('found duplicates')
+
 /** One thing wrong with one record; a collections item carries it as it is (facts 3.1). */
 export interface RecordError {
   statusCode: string
   message: string
   fields: string[]
+  [foundDuplicates]?: DuplicateMatch
 }
 
 /** An answer before it is put on the wire. A string body goes out as it is, anything else as JSON. */
@@ -37,11 +43,16 @@ export class ApiError extends Error {
   }
 }
 
-/** Record errors in the request-level shape: single calls say `errorCode` where collections say `statusCode`. */
-export const toRequestErrors = (
-  errors: RecordError[],
-): { message: string; errorCode: string; fields: string[] }[] =>
-  errors.map(({ message, statusCode, fields }) => ({ message, errorCode: statusCode, fields }))
+/** A record error in the request-level shape: single calls say `errorCode` where collections say `statusCode`. */
+export const toRequestError = ({
+  message,
+  statusCode,
+  fields,
+}: RecordError): { message: string; errorCode: string; fields: string[] } => ({
+  message,
+  errorCode: statusCode,
+  fields,
+})
 
 /** The refusal of a path that names nothing. */
 export const notFound = (): ApiError =>

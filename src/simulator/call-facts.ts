@@ -3,16 +3,20 @@ import type { Call, RouteFinder } from './call.ts'
 import { subCalls } from './composite.ts'
 import { normaliseId } from './ids.ts'
 import type { Org } from './org.ts'
+import type { CallSummary } from './request-log.ts'
 import { idOf } from './write-record.ts'
 
 /** What a call is about, read from the request alone: for the log and for matching faults. */
 export interface CallFacts {
+  call: Call
   operations: string[]
   objects: string[]
   records: unknown[]
   /** Ids (18 characters) or external-id values that name the records. */
   keys: string[]
   allOrNone?: boolean
+  /** Of a composite call: its subrequests, in order. */
+  parts?: CallFacts[]
 }
 
 /** Reads the facts; a malformed request has few of them. */
@@ -20,6 +24,7 @@ export function factsOf(org: Org, call: Call, findRoute: RouteFinder): CallFacts
   const { operation, object } = call.route
   if (operation === 'composite') return compositeFacts(org, call, findRoute)
   const facts: CallFacts = {
+    call,
     operations: [operation],
     objects: object ? [nameOf(org, object)] : [],
     records: [],
@@ -30,9 +35,21 @@ export function factsOf(org: Org, call: Call, findRoute: RouteFinder): CallFacts
   return facts
 }
 
+/** What the request log keeps of a call or subrequest. */
+export const summaryOf = ({ call, objects, records, keys, allOrNone }: CallFacts): CallSummary => ({
+  operation: call.route.operation,
+  objects,
+  recordCount: records.length,
+  keys,
+  headers: call.sforceHeaders,
+  ...(allOrNone === undefined ? {} : { allOrNone }),
+})
+
 function compositeFacts(org: Org, call: Call, findRoute: RouteFinder): CallFacts {
-  const parts = subCalls(call, findRoute).map((sub) => factsOf(org, sub, findRoute))
+  const parts = subCalls(org, call, findRoute).map((sub) => factsOf(org, sub, findRoute))
   return {
+    call,
+    parts,
     operations: ['composite', ...new Set(parts.flatMap((part) => part.operations))],
     objects: [...new Set(parts.flatMap((part) => part.objects))],
     records: parts.flatMap((part) => part.records),

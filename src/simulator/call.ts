@@ -1,7 +1,9 @@
 import type { Answer, ApiError } from './api-error.ts'
+import type { Contention } from './contention.ts'
 import type { Org } from './org.ts'
 import type { Session } from './sessions.ts'
 import type { Transaction } from './table.ts'
+import type { SforceHeaders } from './write-headers.ts'
 
 /** What answers a request: found by the router, run after the session and the limits were checked. */
 export interface Route {
@@ -29,6 +31,8 @@ export interface Call {
   readonly version: number
   readonly route: Route
   header(name: string): string | undefined
+  /** Its Sforce-* and x-sfdc-* headers. */
+  readonly sforceHeaders: SforceHeaders
   readonly rawBody: string
   /** The parsed JSON body; undefined when there is none. */
   readonly body: unknown
@@ -42,6 +46,8 @@ export interface Call {
   readonly tx: Transaction
   /** Set by a composite call with allOrNone: it overrides the flag of its collections (facts 4.1). */
   forcedAllOrNone?: boolean
+  /** Set when the settings let requests be in each other's way. */
+  contention?: Contention
 }
 
 /** A JSON object of a body. */

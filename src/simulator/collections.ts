@@ -4,7 +4,7 @@ import { isJsonObject } from './call.ts'
 import type { Call, JsonObject } from './call.ts'
 import { normaliseId } from './ids.ts'
 import type { Org } from './org.ts'
-import { recordFault, wholeCallFault } from './record-faults.ts'
+import { groupFault, recordFault } from './record-faults.ts'
 import { badValueRefusal, objectBody, parserError } from './request-body.ts'
 import type { FieldDefinition, FieldValue } from './schema.ts'
 import type { Table, Transaction } from './table.ts'
@@ -21,6 +21,7 @@ import {
   valueOf,
 } from './write-record.ts'
 import type { WriteResult } from './write-record.ts'
+import { readWriteHeaders } from './write-headers.ts'
 
 const maxRecords = 200
 const maxChunks = 10
@@ -34,12 +35,14 @@ interface Item {
 /** `POST /composite/sobjects` (facts 3). */
 export function createCollection(org: Org, call: Call): Answer {
   const items = readItems(org, call)
-  return writeAll(org, call, items, (item, tx) => insertRecord(org, tx, item.table, item.input))
+  const headers = readWriteHeaders(call)
+  return writeAll(org, call, items, (item, tx) => insertRecord(org, tx, item.table, item.input, headers))
 }
 
 /** `PATCH /composite/sobjects` (facts 3). */
 export function updateCollection(org: Org, call: Call): Answer {
   const items = readItems(org, call)
+  const headers = readWriteHeaders(call)
   const repeated = repeatedKeys(items.map((item) => normaliseId(idOf(item.input))))
   return writeAll(org, call, items, (item, tx) => {
     const id = idOf(item.input)
@@ -47,7 +50,7 @@ export function updateCollection(org: Org, call: Call): Answer {
     if (key !== undefined && repeated.has(key)) {
       return failedWith('DUPLICATE_VALUE', `Duplicate id specified: ${key}`, [], key)
     }
-    return updateRecord(org, tx, item.table, id, item.input)
+    return updateRecord(org, tx, item.table, id, item.input, headers)
   })
 }
 
@@ -61,6 +64,7 @@ export function upsertCollection(org: Org, call: Call): Answer {
   if (items.some((item) => item.table !== table)) {
     throw new ApiError(400, 'INVALID_TYPE', `all records must be of type ${table.object.name}`)
   }
+  const headers = readWriteHeaders(call)
   const repeated = repeatedKeys(items.map((item) => keyOf(item, field)))
   return writeAll(org, call, items, (item, tx) => {
     const key = keyOf(item, field)
@@ -72,7 +76,7 @@ export function upsertCollection(org: Org, call: Call): Answer {
         [field.name],
       )
     }
-    return upsertRecord(org, tx, table, field, item.input)
+    return upsertRecord(org, tx, table, field, item.input, headers)
   })
 }
 
@@ -81,18 +85,30 @@ export function deleteCollection(org: Org, call: Call): Answer {
   const ids = (call.query.get('ids') ?? '').split(',').filter((id) => id !== '')
   checkCount(ids.length)
   checkChunks(ids.map((id) => org.tableOfId(id)?.object.name ?? ''))
-  const repeated = repeatedKeys(ids.map((id) => normaliseId(id)))
+  const rows = ids.map((text) => ({ text, item: itemOfId(org, text) }))
+  const repeated = repeatedKeys(rows.map(({ item }) => item?.input.Id))
+  const whole = groupFault(
+    org,
+    call,
+    rows.flatMap(({ item }) => item ?? []),
+  )
   const results = inTransaction(call, call.query.get('allOrNone') === 'true', (tx) =>
-    ids.map((text): WriteResult => {
-      const id = normaliseId(text)
-      const table = id === undefined ? undefined : org.tableOfId(id)
-      if (id === undefined || !table) return failedWith('MALFORMED_ID', `malformed id ${text}`)
+    rows.map(({ text, item }): WriteResult => {
+      if (!item) return failedWith('MALFORMED_ID', `malformed id ${text}`)
+      const id = item.input.Id
       if (repeated.has(id)) return failedWith('DUPLICATE_VALUE', `Duplicate id specified: ${id}`, [], id)
-      const fault = recordFault(org, call, table.object.name, { Id: id })
-      return fault ? failed([fault], id) : deleteRecord(tx, table, id)
+      const fault = whole ?? recordFault(org, call, item.table, item.input, ids.length)
+      return fault ? failed([fault], id) : deleteRecord(tx, item.table, id)
     }),
   )
   return { status: 200, body: results }
+}
+
+/** What a delete's id names by its key prefix, or undefined. */
+function itemOfId(org: Org, text: string): { table: Table; input: { Id: string } } | undefined {
+  const id = normaliseId(text)
+  const table = id === undefined ? undefined : org.tableOfId(id)
+  return id === undefined || !table ? undefined : { table, input: { Id: id } }
 }
 
 /** The field that a path names to upsert by. @throws {ApiError} */
@@ -181,17 +197,11 @@ function writeAll(
   items: Item[],
   write: (item: Item, tx: Transaction) => WriteResult,
 ): Answer {
-  const objects = [...new Set(items.map((item) => item.table.object.name))]
-  const whole = wholeCallFault(
-    org,
-    call,
-    objects,
-    items.map((item) => item.input),
-  )
+  const whole = groupFault(org, call, items)
   const allOrNone = isJsonObject(call.body) && call.body.allOrNone === true
   const results = inTransaction(call, allOrNone, (tx) =>
     items.map((item, i): WriteResult => {
-      const fault = whole ?? recordFault(org, call, item.table.object.name, item.input)
+      const fault = whole ?? recordFault(org, call, item.table, item.input, items.length)
       if (fault) return failed([fault])
       try {
         return write(item, tx)

@@ -1,10 +1,11 @@
-import { ApiError } from './api-error.ts'
+import { ApiError, notFound } from './api-error.ts'
 import type { Answer } from './api-error.ts'
 import { isJsonObject } from './call.ts'
 import type { Call, JsonObject, RouteFinder } from './call.ts'
 import type { Org } from './org.ts'
 import { objectBody } from './request-body.ts'
 import { parseTarget } from './request-target.ts'
+import { noSforceHeaders, pickSforceHeaders } from './write-headers.ts'
 
 const maxSubrequests = 25
 const maxCollections = 5
@@ -29,6 +30,7 @@ interface Outcome {
 
 /** `POST /composite` (facts 4.1). */
 export function composite(org: Org, call: Call, findRoute: RouteFinder): Answer {
+  checkAccess(org)
   const subrequests = readSubrequests(call)
   const allOrNone = isJsonObject(call.body) && call.body.allOrNone === true
   const mark = call.tx.mark()
@@ -51,8 +53,17 @@ export function composite(org: Org, call: Call, findRoute: RouteFinder): Answer 
   return { status: 200, body: { compositeResponse: outcomes.map(describeOutcome) } }
 }
 
+/** @throws {ApiError} 403 or 404 when the org does not let its caller use `/composite` */
+function checkAccess(org: Org): void {
+  const { compositeAccess } = org.settings
+  if (compositeAccess === 'absent') throw notFound()
+  if (compositeAccess === 'forbidden') {
+    throw new ApiError(403, 'INSUFFICIENT_ACCESS', 'You do not have access to the composite resource')
+  }
+}
+
 /** The subrequests of a composite call as calls of their own; references are not filled in. For logging and faults. */
-export function subCalls(call: Call, findRoute: RouteFinder): Call[] {
+export function subCalls(org: Org, call: Call, findRoute: RouteFinder): Call[] {
   const list = isJsonObject(call.body) ? call.body.compositeRequest : undefined
   if (!Array.isArray(list)) return []
   return list
@@ -60,7 +71,7 @@ export function subCalls(call: Call, findRoute: RouteFinder): Call[] {
     .filter(
       ({ entry }) => isJsonObject(entry) && typeof entry.url === 'string' && typeof entry.method === 'string',
     )
-    .map(({ entry, i }) => subCall(call, toSubrequest(entry as JsonObject), i, findRoute))
+    .map(({ entry, i }) => subCall(org, call, toSubrequest(entry as JsonObject), i, findRoute))
 }
 
 function readSubrequests(call: Call): Subrequest[] {
@@ -106,11 +117,18 @@ const toSubrequest = (entry: JsonObject): Subrequest => ({
   httpHeaders: isJsonObject(entry.httpHeaders) ? (entry.httpHeaders as Record<string, string>) : {},
 })
 
-function subCall(call: Call, subrequest: Subrequest, position: number, findRoute: RouteFinder): Call {
+function subCall(
+  org: Org,
+  call: Call,
+  subrequest: Subrequest,
+  position: number,
+  findRoute: RouteFinder,
+): Call {
   const target = parseTarget(subrequest.url)
   const headers = new Map(
     Object.entries(subrequest.httpHeaders).map(([name, value]) => [name.toLowerCase(), value]),
   )
+  const inherited = org.settings.compositeHeadersCascade ? call.sforceHeaders : noSforceHeaders
   return {
     method: subrequest.method,
     path: target.path,
@@ -118,12 +136,14 @@ function subCall(call: Call, subrequest: Subrequest, position: number, findRoute
     segments: target.segments,
     version: target.version,
     route: findRoute(subrequest.method, target.segments, target.version),
-    header: (name) => headers.get(name) ?? call.header(name),
+    header: (name) => headers.get(name),
+    sforceHeaders: pickSforceHeaders({ ...inherited, ...Object.fromEntries(headers) }),
     rawBody: call.rawBody,
     body: subrequest.body,
     bodyPath: [...call.bodyPath, 'compositeRequest', position, 'body'],
     tx: call.tx,
     ...(call.session ? { session: call.session } : {}),
+    ...(call.contention ? { contention: call.contention } : {}),
   }
 }
 
@@ -145,7 +165,7 @@ function runOne(
   try {
     const filled = fillReferences(subrequest, earlier)
     if (filled === 'halted') return halted(false)
-    const sub = subCall(call, filled, position, findRoute)
+    const sub = subCall(org, call, filled, position, findRoute)
     if (sub.version === 0) throw invalid('the url of a subrequest must begin with /services/data/vXX.X/')
     if (!/^(single|collections|describe)/.test(sub.route.operation) && sub.route.operation !== 'none') {
       throw new ApiError(400, 'INVALID_REQUEST', `${sub.path} is not allowed in a composite request`)

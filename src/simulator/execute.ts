@@ -3,13 +3,14 @@ import type { Answer } from './api-error.ts'
 import type { Call } from './call.ts'
 import { limitInfo } from './limits.ts'
 import type { Org } from './org.ts'
+import type { RequestEntry } from './request-log.ts'
 import { checkVersion } from './versions.ts'
 
 /**
  * Runs one call to its answer, in one go: everything it writes is there when this returns, and
  * nothing of it when the call as a whole was refused.
  */
-export function execute(org: Org, call: Call): Answer {
+export function execute(org: Org, call: Call, entry: RequestEntry): Answer {
   let counted = false
   let answer: Answer
   try {
@@ -18,6 +19,7 @@ export function execute(org: Org, call: Call): Answer {
       counted = true
       if (!org.countCalls())
         throw new ApiError(403, 'REQUEST_LIMIT_EXCEEDED', 'TotalRequests Limit exceeded.')
+      org.requests.charge(entry, 1)
       checkBody(call)
     }
     answer = call.route.handle(org, call)

@@ -1,6 +1,6 @@
 import type { RecordError } from './api-error.ts'
-import { cannedAnswers } from './canned-answers.ts'
-import type { CannedAnswer } from './canned-answers.ts'
+import { cannedAnswers, cannedRecordErrors } from './canned-answers.ts'
+import type { CannedAnswer, CannedRecordErrorName } from './canned-answers.ts'
 
 /** Which requests a fault strikes; every condition given must hold. */
 export interface FaultMatch {
@@ -12,6 +12,11 @@ export interface FaultMatch {
   object?: string
   /** A record of the request with this value; without `value`, with any value of that field. */
   recordMatches?: { field: string; value?: unknown }
+  /**
+   * A request with more records than this, so that smaller ones pass. For record errors the collections
+   * group counts, for the rest all groups of a composite call together.
+   */
+  moreThan?: number
 }
 
 /** What a fault does. `when` says whether the request is executed first; default `before`, it is not. */
@@ -24,8 +29,12 @@ export type FaultAction =
       headers?: Record<string, string>
       when?: 'before' | 'after'
     }
-  /** Fails matching records; `everyRecord` fails the whole request's records when one matches. `times` counts records. */
+  /**
+   * Fails matching records. `everyRecord` fails all records of a collections call when one matches;
+   * default false, or what is usual for the canned error. `times` counts records, or calls under `everyRecord`.
+   */
   | { type: 'recordError'; statusCode: string; message: string; fields?: string[]; everyRecord?: boolean }
+  | { type: 'recordError'; canned: CannedRecordErrorName; fields?: string[]; everyRecord?: boolean }
   /** Ends the connection before anything is executed. */
   | { type: 'dropBefore' }
   /** Commits, then ends the connection without an answer. */
@@ -66,6 +75,8 @@ export interface FaultTarget {
   operations: string[]
   objects: string[]
   records: readonly unknown[]
+  /** Number of records of the whole call. */
+  size: number
 }
 
 /** A place where requests wait until a test lets them go. */
@@ -189,10 +200,12 @@ export class Faults {
   recordError(target: FaultTarget, whole: boolean): RecordError | undefined {
     for (const fault of this.#faults) {
       const { action } = fault
-      if (action.type !== 'recordError' || (action.everyRecord ?? false) !== whole) continue
+      if (action.type !== 'recordError') continue
+      const error = 'canned' in action ? cannedRecordErrors[action.canned] : action
+      if ((action.everyRecord ?? error.everyRecord ?? false) !== whole) continue
       if (!matches(fault.match, target) || !this.#strikes(fault)) continue
       this.#spend(fault)
-      return { statusCode: action.statusCode, message: action.message, fields: action.fields ?? [] }
+      return { statusCode: error.statusCode, message: error.message, fields: action.fields ?? [] }
     }
     return undefined
   }
@@ -212,7 +225,8 @@ const noFaults: FaultPlan = { actions: [], gates: [] }
 
 function matches(match: FaultMatch | undefined, target: FaultTarget): boolean {
   if (!match) return true
-  const { method, pathContains, operation, object, recordMatches } = match
+  const { method, pathContains, operation, object, recordMatches, moreThan } = match
+  if (moreThan !== undefined && target.size <= moreThan) return false
   if (method !== undefined && method.toUpperCase() !== target.method) return false
   if (pathContains !== undefined && !target.path.includes(pathContains)) return false
   if (
@@ -284,9 +298,10 @@ export function readFault(input: unknown): Fault {
   const action = fault?.action
   if (typeof action?.type !== 'string') throw new TypeError('a fault needs action.type')
   if (!knownActions.has(action.type)) throw new TypeError(`unknown action ${action.type}`)
-  if (action.type === 'status' && 'canned' in action) {
-    if (action.canned in cannedAnswers) return { ...fault, action }
-    throw new TypeError(`unknown canned answer; known: ${Object.keys(cannedAnswers).join(', ')}`)
+  if ('canned' in action) {
+    const known = Object.keys(action.type === 'status' ? cannedAnswers : cannedRecordErrors)
+    if (known.includes(action.canned)) return { ...fault, action }
+    throw new TypeError(`unknown canned answer; known: ${known.join(', ')}`)
   }
   for (const [name, kind] of Object.entries(needs[action.type] ?? {})) {
     const value = (action as unknown as Record<string, unknown>)[name]

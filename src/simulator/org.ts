@@ -1,4 +1,8 @@
+import { addAssignmentRule } from './assignment-rules.ts'
+import type { AssignmentRule, AssignmentRuleInput } from './assignment-rules.ts'
 import type { Call } from './call.ts'
+import { addDuplicateRule } from './duplicate-rules.ts'
+import type { DuplicateRuleInput } from './duplicate-rules.ts'
 import { Faults } from './faults.ts'
 import { IdSource, normaliseId, toBase62 } from './ids.ts'
 import { seededRandom } from './random.ts'
@@ -6,6 +10,7 @@ import { renderRecord } from './render-record.ts'
 import type { RenderedRecord } from './render-record.ts'
 import { RequestLog } from './request-log.ts'
 import type { RequestEntry } from './request-log.ts'
+import { RowLocks } from './row-locks.ts'
 import { buildObject } from './schema.ts'
 import type { FieldValue, ObjectDefinition, ObjectInput } from './schema.ts'
 import { SessionStore } from './sessions.ts'
@@ -37,6 +42,8 @@ export class Org {
   readonly sessions: SessionStore
   readonly faults: Faults
   readonly requests = new RequestLog()
+  /** Rows held by requests in flight; only under the `lockParents` setting. */
+  readonly locks = new RowLocks()
   /** When an object was last defined; describe answers 304 to callers who know that much. */
   schemaChangedAt = Date.now()
   readonly random: () => number
@@ -81,6 +88,24 @@ export class Org {
       fields: [...input.fields, ...common],
       validationRules: [...commonRules(), ...(input.validationRules ?? [])],
     })
+  }
+
+  /**
+   * Defines a rule that sets a field of new Accounts, Cases or Leads unless `Sforce-Auto-Assign` says
+   * otherwise (facts 5). Gone after `reset`.
+   *
+   * @throws {TypeError} saying what is wrong with it
+   */
+  defineAssignmentRule(input: AssignmentRuleInput): AssignmentRule {
+    return addAssignmentRule(this, input)
+  }
+
+  /**
+   * Defines a rule that refuses records like others that the org has (facts 5, 7.2). Gone after `reset`.
+   * @throws {TypeError} saying what is wrong with it
+   */
+  defineDuplicateRule(input: DuplicateRuleInput): void {
+    addDuplicateRule(this, input)
   }
 
   get objects(): readonly ObjectDefinition[] {
@@ -193,7 +218,7 @@ export class Org {
     return this.requests.waitFor(n, matches, timeoutMs)
   }
 
-  /** Back to a fresh org: no records, sessions, faults, log; settings as at the start. Defined objects stay. */
+  /** Back to a fresh org: no records, rules, sessions, faults, log; settings as at the start. Defined objects stay. */
   reset(): void {
     this.settings = { ...defaultSettings, ...this.#options.settings }
     this.apiUsed = 0

@@ -1,12 +1,5 @@
-/** One request as it was seen from the org. */
-export interface RequestEntry {
-  readonly seq: number
-  /** Milliseconds since the epoch, with fractions. */
-  readonly startMs: number
-  /** When the answer left, or when it was decided that none would. */
-  endMs?: number
-  readonly method: string
-  readonly path: string
+/** What a request, or one subrequest of a composite call, was about. */
+export interface CallSummary {
   readonly operation: string
   /** Objects written or read; several for a mixed collections call. */
   readonly objects: string[]
@@ -14,6 +7,21 @@ export interface RequestEntry {
   readonly recordCount: number
   /** What the caller named the records by: ids (18 characters) of an update or delete, values of an upsert. */
   readonly keys: string[]
+  /** Its Sforce-* and x-sfdc-* headers, by lower-case name. */
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** One request as it was seen from the org. */
+export interface RequestEntry extends CallSummary {
+  readonly seq: number
+  /** Milliseconds since the epoch, with fractions. */
+  readonly startMs: number
+  /** When the answer left, or when it was decided that none would. */
+  endMs?: number
+  readonly method: string
+  readonly path: string
+  /** Of a composite call: its subrequests, in order, with the headers of each. */
+  readonly parts?: readonly CallSummary[]
   /** Ids in the answer, by position; null where the item has none. */
   ids: (string | null)[]
   /** Absent while the request runs, and when no status was ever sent. */
@@ -22,10 +30,12 @@ export interface RequestEntry {
   dropped: boolean
   /** Kinds of the faults that struck it. */
   faults: string[]
+  /** Calls that it was charged against the daily limit (facts 6). */
+  apiCalls: number
 }
 
 /** What is known of a request when it starts. */
-export type RequestStart = Omit<RequestEntry, 'seq' | 'startMs' | 'ids' | 'dropped' | 'faults'>
+export type RequestStart = Omit<RequestEntry, 'seq' | 'startMs' | 'ids' | 'dropped' | 'faults' | 'apiCalls'>
 
 /** Counts since the start or the last reset. */
 export interface RequestTotals {
@@ -35,7 +45,9 @@ export interface RequestTotals {
   maxInFlight: number
   byOperation: Record<string, number>
   byStatus: Record<string, number>
-  /** Per collections operation: number of calls by number of records. */
+  /** Calls charged against the daily limit: one for a composite call, none for tokens (facts 6). */
+  apiCalls: number
+  /** Per collections operation: number of groups by number of records, those inside composite calls included. */
   bySize: Record<string, Record<string, number>>
 }
 
@@ -52,6 +64,7 @@ const emptyTotals = (): RequestTotals => ({
   maxInFlight: 0,
   byOperation: {},
   byStatus: {},
+  apiCalls: 0,
   bySize: {},
 })
 
@@ -79,6 +92,7 @@ export class RequestLog {
       ids: [],
       dropped: false,
       faults: [],
+      apiCalls: 0,
     }
     this.#ring.push(entry)
     // Cut rarely and in bulk: shifting an array on each request would cost more than the request.
@@ -87,10 +101,17 @@ export class RequestLog {
     this.#totals.inFlight++
     this.#totals.maxInFlight = Math.max(this.#totals.maxInFlight, this.#totals.inFlight)
     count(this.#totals.byOperation, entry.operation)
-    if (entry.operation.startsWith('collections.')) {
-      count((this.#totals.bySize[entry.operation] ??= {}), String(entry.recordCount))
+    for (const { operation, recordCount } of entry.parts ?? [entry]) {
+      if (!operation.startsWith('collections.')) continue
+      count((this.#totals.bySize[operation] ??= {}), String(recordCount))
     }
     return entry
+  }
+
+  /** Notes the calls that an entry was charged. */
+  charge(entry: RequestEntry, calls: number): void {
+    entry.apiCalls += calls
+    this.#totals.apiCalls += calls
   }
 
   /** Closes an entry and tells whoever waits. */

@@ -5,7 +5,7 @@ import { answerRequest } from './answer-request.ts'
 import type { Delivery } from './answer-request.ts'
 import { ApiError } from './api-error.ts'
 import type { Answer } from './api-error.ts'
-import { factsOf } from './call-facts.ts'
+import { factsOf, summaryOf } from './call-facts.ts'
 import type { Call } from './call.ts'
 import type { Org } from './org.ts'
 import { maxBodyBytes, parseJson, unpack } from './request-body.ts'
@@ -13,6 +13,7 @@ import type { RequestEntry } from './request-log.ts'
 import { parseTarget } from './request-target.ts'
 import { routeInside, routeOutside } from './router.ts'
 import { Transaction } from './table.ts'
+import { pickSforceHeaders } from './write-headers.ts'
 
 /** Longest url, and longest url with headers, in bytes (facts 6). */
 const maxUrlBytes = 16_384
@@ -54,15 +55,14 @@ async function serve(
   const entry = org.requests.start({
     method: call.method,
     path: call.path,
-    operation: call.route.operation,
-    objects: facts.objects,
-    recordCount: facts.records.length,
-    keys: facts.keys,
-    ...(facts.allOrNone === undefined ? {} : { allOrNone: facts.allOrNone }),
+    ...summaryOf(facts),
+    ...(facts.parts ? { parts: facts.parts.map(summaryOf) } : {}),
   })
   try {
-    const plan = org.faults.plan({ method: call.method, path: call.path, ...facts })
-    deliver(req, res, await answerRequest(org, call, plan, entry), entry)
+    const { operations, objects, records } = facts
+    const { method, path } = call
+    const plan = org.faults.plan({ method, path, operations, objects, records, size: records.length })
+    deliver(req, res, await answerRequest(org, facts, plan, entry), entry)
   } catch (error) {
     entry.status = 500
     throw error
@@ -106,6 +106,7 @@ function toCall(req: IncomingMessage, url: string, body: Buffer): Call {
       const value = req.headers[name]
       return Array.isArray(value) ? value.join(', ') : value
     },
+    sforceHeaders: pickSforceHeaders(req.headers),
     rawBody: read.text,
     body: read.json,
     bodyPath: [],

@@ -13,6 +13,25 @@ export interface Settings {
   rotateRefreshTokens: boolean
   /** Whether one value of the wrong JSON type refuses its whole request instead of its record (facts 7). Default false. */
   badValueSinksRequest: boolean
+  /**
+   * Whether a write holds locks on its records and their parents while it is in flight, so that other
+   * writes of the same rows fail with `UNABLE_TO_LOCK_ROW` (facts 8). Default false.
+   */
+  lockParents: boolean
+  /** How long a write waits for rows that are locked; milliseconds, default 0. The platform's wait is about 10 s. */
+  lockWaitMs: number
+  /** Whether one record that cannot be locked fails its whole collections call (facts 3). Default false. */
+  lockFailsBatch: boolean
+  /** Whether of two upserts in flight with one new unique key the later one fails instead of updating (facts 3.2). Default false. */
+  upsertRace: boolean
+  /** Whether the org lets its caller use `/composite`: `forbidden` answers 403, `absent` 404. Default `allowed`. */
+  compositeAccess: 'allowed' | 'forbidden' | 'absent'
+  /** Whether Sforce-* headers of a composite call hold for its subrequests; not documented (facts 4.1), so default false. */
+  compositeHeadersCascade: boolean
+  /** How single-record answers spell the key of a duplicate rule's findings (facts 7.2). Default `byVersion`. */
+  duplicateResultKey: 'byVersion' | 'duplicateResut' | 'duplicateResult'
+  /** Objects that no record can be added to: `STORAGE_LIMIT_EXCEEDED`. Default none. */
+  storageFullFor: readonly string[]
   /** Whether upserts by a non-unique external id are allowed, as with View All Data (facts 3.2). Default true. */
   viewAllData: boolean
 }
@@ -24,7 +43,21 @@ export const defaultSettings: Settings = {
   sessionSeconds: 7200,
   rotateRefreshTokens: false,
   badValueSinksRequest: false,
+  lockParents: false,
+  lockWaitMs: 0,
+  lockFailsBatch: false,
+  upsertRace: false,
+  compositeAccess: 'allowed',
+  compositeHeadersCascade: false,
+  duplicateResultKey: 'byVersion',
+  storageFullFor: [],
   viewAllData: true,
+}
+
+/** Settings that are one of a few words. */
+const choices: Readonly<Record<string, readonly unknown[]>> = {
+  compositeAccess: ['allowed', 'forbidden', 'absent'],
+  duplicateResultKey: ['byVersion', 'duplicateResut', 'duplicateResult'],
 }
 
 /**
@@ -33,13 +66,18 @@ export const defaultSettings: Settings = {
  */
 export function readSettings(input: Record<string, unknown>): Partial<Settings> {
   for (const [name, value] of Object.entries(input)) {
-    const expected = (defaultSettings as unknown as Record<string, unknown>)[name]
-    const isRange =
-      name === 'latencyMs' &&
-      typeof (value as { min?: unknown } | null)?.min === 'number' &&
-      typeof (value as { max?: unknown }).max === 'number'
-    if (typeof value !== typeof expected && !isRange)
-      throw new TypeError(`setting ${name}: unknown or of the wrong type`)
+    if (!fits(name, value)) throw new TypeError(`setting ${name}: unknown or of the wrong type`)
   }
   return input
+}
+
+function fits(name: string, value: unknown): boolean {
+  if (choices[name]) return choices[name].includes(value)
+  if (name === 'storageFullFor')
+    return Array.isArray(value) && value.every((item) => typeof item === 'string')
+  if (name === 'latencyMs' && typeof value === 'object') {
+    const range = value as { min?: unknown; max?: unknown } | null
+    return typeof range?.min === 'number' && typeof range.max === 'number'
+  }
+  return typeof value === typeof (defaultSettings as unknown as Record<string, unknown>)[name]
 }

@@ -1,10 +1,11 @@
-import { ApiError, notFound, toRequestErrors } from './api-error.ts'
+import { ApiError, foundDuplicates, notFound, toRequestError } from './api-error.ts'
 import type { Answer, RecordError } from './api-error.ts'
 import type { Call, JsonObject } from './call.ts'
 import { upsertFieldOf } from './collections.ts'
+import { duplicatesDetected } from './duplicate-rules.ts'
 import { normaliseId } from './ids.ts'
 import type { Org } from './org.ts'
-import { recordFault } from './record-faults.ts'
+import { groupFault, recordFault } from './record-faults.ts'
 import { renderRecord, urlOf } from './render-record.ts'
 import { badValueRefusal, objectBody } from './request-body.ts'
 import { fieldsNamed } from './retrieve.ts'
@@ -21,6 +22,8 @@ import {
   valueOf,
 } from './write-record.ts'
 import type { WriteResult } from './write-record.ts'
+import { readWriteHeaders } from './write-headers.ts'
+import type { WriteHeaders } from './write-headers.ts'
 
 /** First version whose upsert answers an update with a body (facts 2). */
 const upsertBodyVersion = 46
@@ -30,8 +33,9 @@ export function createSingle(org: Org, call: Call): Answer {
   const table = tableOf(org, call)
   const input = objectBody(call)
   refuseField(idOf(input), 'Id')
-  const result = attempt(org, call, table, input, (tx) => insertRecord(org, tx, table, input))
-  return result.success ? created(call, table, result) : refused(result.errors)
+  const headers = readWriteHeaders(call)
+  const result = attempt(org, call, table, input, (tx) => insertRecord(org, tx, table, input, headers))
+  return result.success ? created(call, table, result) : refused(org, call, result.errors, headers)
 }
 
 /** `PATCH /sobjects/{X}/{id}` (facts 2). */
@@ -41,8 +45,11 @@ export function updateSingle(org: Org, call: Call): Answer {
   refuseField(idOf(input), 'Id')
   const record = liveRecord(table, call.segments[2] ?? '')
   const named = { Id: record.id, ...input }
-  const result = attempt(org, call, table, named, (tx) => updateRecord(org, tx, table, record.id, input))
-  return result.success ? { status: 204 } : refused(result.errors)
+  const headers = readWriteHeaders(call)
+  const result = attempt(org, call, table, named, (tx) =>
+    updateRecord(org, tx, table, record.id, input, headers),
+  )
+  return result.success ? { status: 204 } : refused(org, call, result.errors, headers)
 }
 
 /** `DELETE /sobjects/{X}/{id}` and `DELETE /sobjects/{X}/{ExtField}/{value}` (facts 2). */
@@ -51,7 +58,7 @@ export function deleteSingle(org: Org, call: Call): Answer {
   const record = addressed(org, call, table)
   if (Array.isArray(record)) return multipleChoices(call, record)
   const result = attempt(org, call, table, { Id: record.id }, (tx) => deleteRecord(tx, table, record.id))
-  return result.success ? { status: 204 } : refused(result.errors)
+  return result.success ? { status: 204 } : refused(org, call, result.errors)
 }
 
 /** `GET /sobjects/{X}/{id}` and `GET /sobjects/{X}/{ExtField}/{value}`. */
@@ -78,8 +85,9 @@ export function upsertSingle(org: Org, call: Call): Answer {
   const mayCreate = field.type !== 'id' && call.query.get('updateOnly') !== 'true'
   if (matches.length === 0 && !mayCreate) throw notFound()
   const keyed = { ...input, [field.name]: value }
-  const result = attempt(org, call, table, keyed, (tx) => upsertRecord(org, tx, table, field, keyed))
-  if (!result.success) return refused(result.errors)
+  const headers = readWriteHeaders(call)
+  const result = attempt(org, call, table, keyed, (tx) => upsertRecord(org, tx, table, field, keyed, headers))
+  if (!result.success) return refused(org, call, result.errors, headers)
   if (result.created) return created(call, table, result)
   return call.version >= upsertBodyVersion ? { status: 200, body: result } : { status: 204 }
 }
@@ -108,7 +116,7 @@ function attempt(
   record: JsonObject,
   write: (tx: Transaction) => WriteResult,
 ): WriteResult {
-  const fault = recordFault(org, call, table.object.name, record)
+  const fault = groupFault(org, call, [{ table, input: record }]) ?? recordFault(org, call, table, record)
   if (fault) return { success: false, errors: [fault] }
   try {
     return write(call.tx)
@@ -122,7 +130,14 @@ function created(call: Call, table: Table, result: WriteResult & { success: true
   return { status: 201, body: result, headers }
 }
 
-const refused = (errors: RecordError[]): Answer => ({ status: 400, body: toRequestErrors(errors) })
+function refused(org: Org, call: Call, errors: RecordError[], headers?: WriteHeaders): Answer {
+  const withDetails = headers?.duplicateRule.includeRecordDetails === true
+  const body = errors.map((error) => {
+    const match = error[foundDuplicates]
+    return match ? duplicatesDetected(org, call, match, withDetails) : toRequestError(error)
+  })
+  return { status: 400, body }
+}
 
 const multipleChoices = (call: Call, records: StoredRecord[]): Answer => ({
   status: 300,

@@ -3,10 +3,13 @@ import { Org } from './org.ts'
 import { createOrgServer } from './server.ts'
 import type { ConnectedApp } from './sessions.ts'
 
+export type { AssignmentRuleInput } from './assignment-rules.ts'
+export type { DuplicateRuleInput } from './duplicate-rules.ts'
 export type { Fault, FaultAction, FaultMatch, Gate } from './faults.ts'
 export type { Org } from './org.ts'
-export type { RequestEntry } from './request-log.ts'
+export type { CallSummary, RequestEntry, RequestTotals } from './request-log.ts'
 export type { ConnectedApp } from './sessions.ts'
+export type { Settings } from './settings.ts'
 
 /** How a simulator is started; everything has a default. */
 export interface SimulatorOptions {

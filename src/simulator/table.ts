@@ -1,3 +1,5 @@
+import type { AssignmentRule } from './assignment-rules.ts'
+import type { DuplicateRule } from './duplicate-rules.ts'
 import type { FieldDefinition, FieldValue, FieldValues, ObjectDefinition } from './schema.ts'
 
 /** One record of the org. */
@@ -54,13 +56,15 @@ export class FieldIndex {
   }
 }
 
-/** The records of one object, live and in the recycle bin, and their indexes. */
+/** The records of one object, live and in the recycle bin, their indexes, and the admin's rules for them. */
 export class Table {
   readonly object: ObjectDefinition
   readonly live = new Map<string, StoredRecord>()
   readonly deleted = new Map<string, StoredRecord>()
   /** By field name. */
   readonly indexes: Map<string, FieldIndex>
+  assignmentRules: readonly AssignmentRule[] = []
+  duplicateRules: readonly DuplicateRule[] = []
   #autoNumber = 0
 
   constructor(object: ObjectDefinition) {
@@ -76,20 +80,24 @@ export class Table {
   put(record: StoredRecord): void {
     this.live.set(record.id, record)
     for (const [name, index] of this.indexes) index.add(record, record.values[name])
+    for (const rule of this.duplicateRules) rule.add(record)
   }
 
   remove(record: StoredRecord): void {
     this.live.delete(record.id)
     for (const [name, index] of this.indexes) index.remove(record, record.values[name])
+    for (const rule of this.duplicateRules) rule.remove(record)
   }
 
   replaceValues(record: StoredRecord, values: FieldValues): void {
+    for (const rule of this.duplicateRules) rule.remove(record)
     for (const [name, index] of this.indexes) {
       if (record.values[name] === values[name]) continue
       index.remove(record, record.values[name])
       index.add(record, values[name])
     }
     record.values = values
+    for (const rule of this.duplicateRules) rule.add(record)
   }
 }
 

@@ -4,6 +4,7 @@ import { normaliseId } from './ids.ts'
 import type { Org } from './org.ts'
 import { findField } from './schema.ts'
 import type { FieldDefinition, FieldValue, FieldValues, ObjectDefinition } from './schema.ts'
+import type { StoredRecord } from './table.ts'
 
 /** A record as it came in, already known to be a JSON object. */
 export type RecordInput = Record<string, unknown>
@@ -117,35 +118,48 @@ function readParent(
   values: FieldValues,
   errors: RecordError[],
 ): void {
-  const [key] = Object.keys(reference).filter((name) => name !== 'attributes')
-  for (const name of field.referenceTo) {
-    const table = org.table(name)
-    const keyField = table && key !== undefined ? findField(table.object, key) : undefined
-    const index = keyField && table?.indexes.get(keyField.name)
-    if (!table || !keyField || !index || key === undefined) continue
-    const value = reference[key] as FieldValue
-    const [match, ...others] = index.find(value)
-    if (match && others.length === 0) values[field.name] = match.id
-    else if (match) {
-      errors.push({
-        statusCode: 'DUPLICATE_EXTERNAL_ID',
-        message: `More than one record found for external id field ${keyField.name}: ${String(value)}`,
-        fields: [],
-      })
-    } else {
-      errors.push({
-        statusCode: 'INVALID_FIELD',
-        message: `Foreign key external ID: ${String(value)} not found for field ${keyField.name} in entity ${name}`,
-        fields: [],
-      })
-    }
+  const parent = lookUpParent(org, field, reference)
+  const fail = (statusCode: string, message: string): void => {
+    errors.push({ statusCode, message, fields: [] })
+  }
+  if (!parent) {
+    const key = String(keyOf(reference))
+    const objects = field.referenceTo.join(', ')
+    fail('INVALID_FIELD', `Invalid reference specified. No external ID field ${key} on ${objects}`)
     return
   }
-  errors.push({
-    statusCode: 'INVALID_FIELD',
-    message: `Invalid reference specified. No external ID field ${String(key)} on ${field.referenceTo.join(', ')}`,
-    fields: [],
-  })
+  const { object, keyField, value, found } = parent
+  const [match, ...others] = found
+  if (match && others.length === 0) values[field.name] = match.id
+  else if (match) {
+    const name = `external id field ${keyField.name}`
+    fail('DUPLICATE_EXTERNAL_ID', `More than one record found for ${name}: ${String(value)}`)
+  } else {
+    const place = `field ${keyField.name} in entity ${object}`
+    fail('INVALID_FIELD', `Foreign key external ID: ${String(value)} not found for ${place}`)
+  }
+}
+
+const keyOf = (reference: RecordInput): string | undefined =>
+  Object.keys(reference).find((name) => name !== 'attributes')
+
+/** The records that a parent named by external id can be, or undefined when no object has such a field. */
+export function lookUpParent(
+  org: Org,
+  field: FieldDefinition,
+  reference: RecordInput,
+): { object: string; keyField: FieldDefinition; value: FieldValue; found: StoredRecord[] } | undefined {
+  const key = keyOf(reference)
+  if (key === undefined) return undefined
+  for (const object of field.referenceTo) {
+    const table = org.table(object)
+    const keyField = table && findField(table.object, key)
+    const index = keyField && table.indexes.get(keyField.name)
+    if (!index) continue
+    const value = reference[key] as FieldValue
+    return { object, keyField, value, found: index.find(value) }
+  }
+  return undefined
 }
 
 const unknownColumn = (object: ObjectDefinition, name: string): RecordError => ({

@@ -1,4 +1,6 @@
 import type { RecordError } from './api-error.ts'
+import { assign } from './assignment-rules.ts'
+import { duplicateError } from './duplicate-rules.ts'
 import { normaliseId } from './ids.ts'
 import type { Org } from './org.ts'
 import { findField } from './schema.ts'
@@ -6,6 +8,8 @@ import type { FieldDefinition, FieldValue, FieldValues } from './schema.ts'
 import type { StoredRecord, Table, Transaction } from './table.ts'
 import { missingRequired, readRecord, ruleErrors } from './validate-record.ts'
 import type { RecordInput } from './validate-record.ts'
+import { defaultWriteHeaders } from './write-headers.ts'
+import type { WriteHeaders } from './write-headers.ts'
 
 /** What became of one record, in the shape of a collections item (facts 3.1). */
 export type WriteResult =
@@ -36,7 +40,13 @@ export function idOf(input: RecordInput): unknown {
 }
 
 /** Creates a record. */
-export function insertRecord(org: Org, tx: Transaction, table: Table, input: RecordInput): WriteResult {
+export function insertRecord(
+  org: Org,
+  tx: Transaction,
+  table: Table,
+  input: RecordInput,
+  headers: WriteHeaders = defaultWriteHeaders,
+): WriteResult {
   const { object } = table
   if (!object.writable) return notAllowed(object.name)
   if ((idOf(input) ?? null) !== null) {
@@ -46,11 +56,15 @@ export function insertRecord(org: Org, tx: Transaction, table: Table, input: Rec
   const { values } = read
   // A null does not take a default away.
   for (const field of object.defaultedFields) values[field.name] ??= field.defaultValue
-  const errors = checkValues(read.errors, table, values, values, 'insert', undefined)
+  const errors = checkSave({ table, given: values, values, headers, record: undefined }, read.errors)
   if (errors.length > 0) return failed(errors)
+  if (org.settings.storageFullFor.includes(object.name)) {
+    return failedWith('STORAGE_LIMIT_EXCEEDED', 'storage limit exceeded')
+  }
 
   const id = org.ids.next(object.keyPrefix)
   fillIn(org, table, values, id)
+  if (table.assignmentRules.length > 0) assign(table, headers, 'insert', values)
   const now = org.now()
   tx.insert(table, { id, object, values, createdAt: now, modifiedAt: now })
   return { id, success: true, errors: [] }
@@ -72,9 +86,10 @@ export function updateRecord(
   table: Table,
   idText: unknown,
   input: RecordInput,
+  headers: WriteHeaders = defaultWriteHeaders,
 ): WriteResult {
   const found = findLive(table, idText)
-  return 'record' in found ? updateFound(org, tx, table, found.record, input) : found.failure
+  return 'record' in found ? updateFound(org, tx, table, found.record, input, headers) : found.failure
 }
 
 function updateFound(
@@ -83,13 +98,15 @@ function updateFound(
   table: Table,
   record: StoredRecord,
   input: RecordInput,
+  headers: WriteHeaders,
 ): WriteResult {
   const { object } = table
   if (!object.writable) return notAllowed(object.name)
   const read = readRecord(org, object, input, 'update')
   const values = { ...record.values, ...read.values }
-  const errors = checkValues(read.errors, table, read.values, values, 'update', record)
+  const errors = checkSave({ table, given: read.values, values, headers, record }, read.errors)
   if (errors.length > 0) return failed(errors, record.id)
+  if (table.assignmentRules.length > 0) assign(table, headers, 'update', values)
   tx.update(table, record, values, org.now())
   return { id: record.id, success: true, errors: [] }
 }
@@ -104,13 +121,14 @@ export function upsertRecord(
   table: Table,
   field: FieldDefinition,
   input: RecordInput,
+  headers: WriteHeaders = defaultWriteHeaders,
 ): WriteResult {
   if (field.type === 'id') {
     const id = idOf(input)
     const isNew = id === undefined || id === null || id === ''
     const result = isNew
-      ? insertRecord(org, tx, table, withoutId(input))
-      : updateRecord(org, tx, table, id, input)
+      ? insertRecord(org, tx, table, withoutId(input), headers)
+      : updateRecord(org, tx, table, id, input, headers)
     return withCreated(result, isNew)
   }
   if (idOf(input) !== undefined) {
@@ -125,7 +143,7 @@ export function upsertRecord(
     return failedWith('MISSING_ARGUMENT', `${field.name} not specified`, [])
   }
   const [match, ...others] = matchesOf(table, field, value)
-  if (!match) return withCreated(insertRecord(org, tx, table, input), true)
+  if (!match) return withCreated(insertRecord(org, tx, table, input, headers), true)
   if (others.length > 0) {
     const ids = [match, ...others].map((record) => record.id).join(', ')
     return failedWith(
@@ -135,7 +153,7 @@ export function upsertRecord(
     )
   }
   // The key is how the record was found, so its value need not be writable nor change: `ABC` finds `abc`.
-  return withCreated(updateFound(org, tx, table, match, withoutField(input, field)), false)
+  return withCreated(updateFound(org, tx, table, match, withoutField(input, field), headers), false)
 }
 
 /** Moves a record to the recycle bin. */
@@ -189,28 +207,41 @@ function findLive(table: Table, idText: unknown): { record: StoredRecord } | { f
     : { failure: failedWith('INVALID_CROSS_REFERENCE_KEY', 'invalid cross reference id', [], id) }
 }
 
+/** A record about to be saved. */
+interface Save {
+  table: Table
+  /** What the caller gave. */
+  given: FieldValues
+  /** What would be stored. */
+  values: FieldValues
+  headers: WriteHeaders
+  /** What is stored now; undefined for a create. */
+  record: StoredRecord | undefined
+}
+
 /**
  * Everything wrong with a record in the platform's order: what cannot be read, then all bad values and
- * missing fields together, then the admin's rules together, then unique fields.
+ * missing fields together, then the admin's rules together, then duplicates, then unique fields.
  */
-function checkValues(
+function checkSave(
+  { table, given, values, headers, record }: Save,
   readErrors: RecordError[],
-  table: Table,
-  given: FieldValues,
-  values: FieldValues,
-  mode: 'insert' | 'update',
-  record: StoredRecord | undefined,
 ): RecordError[] {
   const [first] = readErrors
   if (first?.statusCode === 'INVALID_FIELD' || first?.statusCode === 'INVALID_FIELD_FOR_INSERT_UPDATE')
     return readErrors
   // A field that was given badly is not missing as well.
   const wrong = new Set(readErrors.flatMap((error) => error.fields))
-  const missing = missingRequired(table.object, given, mode).filter((name) => !wrong.has(name))
+  const missing = missingRequired(table.object, given, record ? 'update' : 'insert').filter(
+    (name) => !wrong.has(name),
+  )
   if (missing.length > 0) return [...readErrors, requiredFieldsMissing(missing)]
   if (readErrors.length > 0) return readErrors
   const rules = ruleErrors(table.object, values)
-  return rules.length > 0 ? rules : clashes(table, given, record)
+  if (rules.length > 0) return rules
+  const duplicate =
+    table.duplicateRules.length > 0 ? duplicateError(table, headers, values, record) : undefined
+  return duplicate ? [duplicate] : clashes(table, given, record)
 }
 
 function clashes(table: Table, given: FieldValues, record: StoredRecord | undefined): RecordError[] {

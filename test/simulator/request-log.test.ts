@@ -58,6 +58,32 @@ describe('the request log', () => {
     })
   })
 
+  it('counts groups inside composite calls by size, and the calls charged', async () => {
+    const client = await connect()
+    const part = (referenceId: string, size: number): object => ({
+      referenceId,
+      method: 'POST',
+      url: '/services/data/v60.0/composite/sobjects',
+      body: { records: contacts(size) },
+    })
+    await client.items('POST', '', { records: contacts(3) })
+    await client.call('POST', 'composite', { compositeRequest: [part('a', 3), part('b', 7)] })
+    await client.call('GET', 'limits', undefined, { Authorization: 'Bearer nonsense' })
+    expect(client.org.requests.totals).toMatchObject({
+      total: 4,
+      apiCalls: 2,
+      bySize: { 'collections.create': { 3: 2, 7: 1 } },
+      byOperation: { 'collections.create': 1, composite: 1 },
+    })
+    expect(client.org.requests.list().map((entry) => entry.apiCalls)).toEqual([0, 1, 1, 0])
+    expect(client.org.requests.list()[2]).toMatchObject({ recordCount: 10, parts: [{}, { recordCount: 7 }] })
+    client.org.settings.dailyApiLimit = 2
+    expect((await client.call('GET', 'limits')).status).toBe(403)
+    expect(client.org.requests.totals.apiCalls).toBe(2)
+    client.org.reset()
+    expect(client.org.requests.totals).toMatchObject({ apiCalls: 0, bySize: {} })
+  })
+
   it('calls back at the end of each, and can be waited for', async () => {
     const client = await connect()
     const seen: string[] = []
@@ -75,7 +101,15 @@ describe('the request log', () => {
 
   it('keeps the last requests only, and the counts of all', () => {
     const log = new RequestLog(10)
-    const start = { method: 'GET', path: '/', operation: 'limits', objects: [], recordCount: 0, keys: [] }
+    const start = {
+      method: 'GET',
+      path: '/',
+      operation: 'limits',
+      objects: [],
+      recordCount: 0,
+      keys: [],
+      headers: {},
+    }
     for (let i = 0; i < 35; i++) log.finish(log.start(start))
     expect(log.list().map((entry: RequestEntry) => entry.seq)).toEqual(
       Array.from({ length: 10 }, (_, i) => i + 26),
