@@ -15,6 +15,7 @@ import {
   type Recorded,
 } from '../outcomes/record-batch.ts'
 import type { Provider, ProviderGroup } from '../providers/provider.ts'
+import { sendGroup } from './send-group.ts'
 import { claimBatch, type ClaimedBatch, type ClaimResult } from '../queue/claim-batch.ts'
 import { startBatch } from '../queue/start-batch.ts'
 
@@ -128,7 +129,7 @@ async function send(
     runner.logger.warn({ batchId: batch.batchId }, 'a batch was taken over before it was sent')
     return
   }
-  const { answer, refreshes } = await write(runner, batch, session, signal)
+  const { answer, refreshes, calls } = await write(runner, batch, session, signal)
   const callMs = runner.clock.monotonic() - begun
   const members = batch.members.map((member) => ({
     ...member,
@@ -138,7 +139,12 @@ async function send(
   const record = await recorded(runner, () =>
     recordBatch(runner.sql, runner.nudge, facts, batch, members, answer, runner.random),
   )
-  logBatch(runner, batch, answer, record, { callMs, totalMs: runner.clock.monotonic() - begun, refreshes })
+  logBatch(runner, batch, answer, record, {
+    callMs,
+    totalMs: runner.clock.monotonic() - begun,
+    refreshes,
+    calls,
+  })
 }
 
 /** Makes the call; a session that the provider refuses is refreshed and the call made anew: nothing was written. */
@@ -147,17 +153,17 @@ async function write(
   batch: ClaimedBatch,
   first: SendingSession,
   signal: AbortSignal,
-): Promise<{ answer: CallAnswer; refreshes: number }> {
+): Promise<{ answer: CallAnswer; refreshes: number; calls: number }> {
   let sending = first
+  let calls = 0
   for (let refreshes = 0; ; refreshes += 1) {
-    const answer = await sending.provider.sendGroup(sending.session, toGroup(batch), {
-      timeoutMs: runner.callTimeoutMs,
-      signal,
-    })
+    const limits = { timeoutMs: runner.callTimeoutMs, signal }
+    const { answer, calls: made } = await sendGroup(sending.provider, sending.session, toGroup(batch), limits)
+    calls += made
     const refused = answer.kind === 'refused' && answer.errorClass === 'auth'
-    if (!refused || refreshes >= MAX_REFRESHES) return { answer, refreshes }
+    if (!refused || refreshes >= MAX_REFRESHES) return { answer, refreshes, calls }
     const next = await runner.sessions.refresh(batch.installationId, sending.version).catch(noSession)
-    if ('kind' in next) return { answer: next, refreshes }
+    if ('kind' in next) return { answer: next, refreshes, calls }
     sending = next
   }
 }
@@ -215,6 +221,7 @@ interface Timing {
   callMs: number
   totalMs: number
   refreshes: number
+  calls: number
 }
 
 /** One wide line per batch: everything that is asked about it later. */
@@ -242,6 +249,7 @@ function logBatch(
       callMs: Math.round(timing.callMs),
       totalMs: Math.round(timing.totalMs),
       refreshes: timing.refreshes,
+      calls: timing.calls,
       succeeded: record.succeeded,
       failed: record.failed,
       retried: record.retried,

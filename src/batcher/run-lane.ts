@@ -5,8 +5,8 @@ import { runBatch, sessionFailure, type BatchRunner, type SendingSession } from 
 
 /** Milliseconds after which a lane gives its place to others: its own wake-up brings it back. */
 const SLICE_MS = 2_000
-/** Seconds until a lane without a session is looked at again. */
-const HOLD_SECONDS = 15
+/** Seconds until a lane without a session is looked at again: a broken connection waits for people, any other fault passes. */
+const HOLD_SECONDS = { broken: 15, passing: 2 }
 /** Writes whose time is up that one transaction ends. */
 const EXPIRE_LIMIT = 500
 
@@ -45,8 +45,9 @@ async function hold(
   installationId: string,
   reason: ProviderError,
 ): Promise<void> {
+  const seconds = reason.code === 'NO_WORKING_CONNECTION' ? HOLD_SECONDS.broken : HOLD_SECONDS.passing
   await runner.sql.begin(async (tx) => {
-    const at = await holdLane(tx, laneId, HOLD_SECONDS)
+    const at = await holdLane(tx, laneId, seconds)
     if (at !== null) await runner.nudge(tx, [{ laneId, installationId, at }])
   })
   runner.logger.warn(

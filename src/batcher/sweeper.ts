@@ -79,7 +79,15 @@ async function sweepOnce(options: SweeperOptions): Promise<void> {
       ),
     )
   }
-  for (const batch of await findExpiredBatches(options.sql, SWEEP_LIMIT)) await rescue(options, batch)
+  for (const batch of await findExpiredBatches(options.sql, SWEEP_LIMIT)) {
+    // One that cannot be settled must not keep the others from it.
+    await rescue(options, batch).catch((error: unknown) => {
+      options.logger.warn(
+        { batchId: batch.batchId, error: messageOf(error) },
+        'a batch could not be taken from a lost worker',
+      )
+    })
+  }
 }
 
 const workerGone: CallAnswer = {

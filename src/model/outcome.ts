@@ -56,6 +56,8 @@ export type CallAnswer =
       usage: ApiUsage | null
       throttle?: ThrottleKind
       maxRetries?: number
+      /** One record may be at fault for the whole request: the others can pass without it. */
+      oneRecord?: true
     }
   /** The request never left this process or never reached the provider: nothing was written. */
   | { kind: 'not_sent'; error: ProviderError }

@@ -66,26 +66,36 @@ export function readVariables(variables: unknown): { variables: Variables | null
 interface Expansion {
   variables: Variables
   issues: Issue[]
+  /** What has an issue already, by place and name: a token may be repeated a million times. */
+  refused: Set<string>
   budget: number
   inserted: number
+  /** A variable did not fit: that is said once, and nothing more is put in. */
+  isFull: boolean
 }
 
-function addIssue(run: Expansion, path: string, message: string): void {
-  if (run.issues.length === MAX_ISSUES) return
-  const isKnown = run.issues.some((issue) => issue.path === path && issue.message === message)
-  if (!isKnown) run.issues.push({ path, message })
+function refuse(run: Expansion, path: string, name: string, sayWhat: (shown: string) => string): null {
+  const key = `${path}\n${name}`
+  if (run.issues.length === MAX_ISSUES || run.refused.has(key)) return null
+  run.refused.add(key)
+  run.issues.push({ path, message: sayWhat(quoted(name)) })
+  return null
 }
 
-/** The variable of a token, or null when it is none or there is no room for it. */
+/** The variable of a token, or null when there is none or no room for it. */
 function lookUp(run: Expansion, name: string, path: string): Variable | null {
   const found = run.variables.get(name)
-  if (found === undefined) {
-    addIssue(run, path, `names the variable ${quoted(name)}, which variables does not hold`)
-    return null
-  }
+  if (found === undefined)
+    return refuse(run, path, name, (shown) => `names the variable ${shown}, which variables does not hold`)
+  if (run.isFull) return null
   if (run.inserted + found.size > run.budget) {
-    addIssue(run, path, `cannot be expanded: variables may add at most ${run.budget} characters`)
-    return null
+    run.isFull = true
+    return refuse(
+      run,
+      path,
+      name,
+      (shown) => `has no room for the variable ${shown}: variables may add ${run.budget} characters`,
+    )
   }
   run.inserted += found.size
   return found
@@ -103,7 +113,7 @@ function expandText(run: Expansion, text: string, path: string): unknown {
     const variable = name === '' ? null : lookUp(run, name, path)
     if (variable === null) return literal
     if (variable.text !== null) return variable.text
-    addIssue(run, path, `has the variable ${quoted(name)} within text: a list or an object has no text`)
+    refuse(run, path, name, (shown) => `has ${shown} within text: a list or an object has no text`)
     return literal
   })
 }
@@ -139,6 +149,6 @@ export function expandVariables(
   budget: number = MAX_INSERTED,
 ): { record: JsonObject; issues: Issue[]; inserted: number } {
   if (variables === null) return { record, issues: [], inserted: 0 }
-  const run: Expansion = { variables, issues: [], budget, inserted: 0 }
+  const run: Expansion = { variables, issues: [], refused: new Set(), budget, inserted: 0, isFull: false }
   return { record: expandObject(run, record, path), issues: run.issues, inserted: run.inserted }
 }

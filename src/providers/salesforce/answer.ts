@@ -91,7 +91,15 @@ function refused(
   usage: ApiUsage | null,
 ): CallAnswer {
   const throttle = throttleKind(errors)
-  return { kind: 'refused', status, errors, ...verdict, usage, ...(throttle === null ? {} : { throttle }) }
+  return {
+    kind: 'refused',
+    status,
+    errors,
+    ...verdict,
+    usage,
+    ...(throttle === null ? {} : { throttle }),
+    ...(errors.some((error) => error.code === 'JSON_PARSER_ERROR') ? { oneRecord: true } : {}),
+  }
 }
 
 /** A status that means "not here": nothing was written, and no body can change that. */
