@@ -179,6 +179,7 @@ const toGroup = (batch: ClaimedBatch): ProviderGroup => ({
   type: isKeyedCreate(batch) ? 'upsert' : batch.type,
   externalIdField: batch.externalIdField,
   allOrNone: batch.allOrNone,
+  headers: batch.headers,
   records: batch.members.map((member) => member.record),
 })
 

@@ -71,9 +71,22 @@ interface InstallationRow extends Omit<InstallationRef, 'objects'> {
   content: InstallationContent
 }
 
+/** By the provider's name and by the caller's own. */
+const byName = (objects: Record<string, WriteObject>): ReadonlyMap<string, WriteObject> =>
+  new Map(
+    Object.entries(objects).flatMap(([name, entry]): [string, WriteObject][] =>
+      entry.mapToName === undefined
+        ? [[name, entry]]
+        : [
+            [name, entry],
+            [entry.mapToName, entry],
+          ],
+    ),
+  )
+
 const toRef = ({ content, ...row }: InstallationRow): InstallationRef => ({
   ...row,
-  objects: content.write.objects === undefined ? null : new Map(Object.entries(content.write.objects)),
+  objects: content.write.objects === undefined ? null : byName(content.write.objects),
 })
 
 async function loadCaller(sql: Sql, keyHash: Buffer): Promise<Caller | null> {

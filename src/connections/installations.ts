@@ -1,3 +1,4 @@
+import type { ConfiguredObject } from '../model/object-entry.ts'
 import type { Sql, Tx } from '../db/connect.ts'
 import { WritebackError, type Issue } from '../kernel/errors.ts'
 import { newId } from '../kernel/ids.ts'
@@ -6,11 +7,7 @@ import type { ConnectionStatus } from './connections.ts'
 import { cutPage, type Page, type PageRequest } from './page.ts'
 
 /** How one object may be written (contract section 4). */
-export interface WriteObject {
-  objectName: string
-  deletionSettings?: { enabled: boolean }
-  idempotencyField?: string
-}
+export type WriteObject = ConfiguredObject
 
 /** What an installation may do. Without `objects`, everything but deleting. */
 export interface InstallationContent {

@@ -2,6 +2,13 @@ import Type, { type Static } from 'typebox'
 import { ConnectionStatus } from './connections.ts'
 import { GroupRef, Id, IntegrationPath, notSupportedYet, ProviderName, Time } from './fields.ts'
 
+/** When a field is written, and with what where the caller gives nothing. */
+export interface FieldSetting {
+  default?: { stringValue?: string; integerValue?: number; booleanValue?: boolean }
+  writeOnCreate?: 'always' | 'never'
+  writeOnUpdate?: 'always' | 'never' | 'ifEmpty'
+}
+
 /** How one object may be written. */
 export const WriteObject = Type.Object(
   {
@@ -20,9 +27,29 @@ export const WriteObject = Type.Object(
         },
       ),
     ),
-    mapToName: notSupportedYet("The caller's name for the object."),
-    fieldMappings: notSupportedYet("The caller's field names, each with the provider's."),
-    selectedFieldSettings: notSupportedYet('Defaults, and when fields are written.'),
+    mapToName: Type.Optional(
+      Type.String({
+        description: "The caller's name for the object, usable in the path.",
+        examples: ['company'],
+      }),
+    ),
+    fieldMappings: Type.Optional(
+      Type.Unsafe<Record<string, string>>({
+        type: 'object',
+        additionalProperties: true,
+        description: "The caller's field names, each with the provider's.",
+        examples: [{ email: 'Email' }],
+      }),
+    ),
+    selectedFieldSettings: Type.Optional(
+      Type.Unsafe<Record<string, FieldSetting>>({
+        type: 'object',
+        additionalProperties: true,
+        description:
+          'By field: `default` (exactly one of `stringValue`, `integerValue`, `booleanValue`), `writeOnCreate` and `writeOnUpdate` (`always` or `never`; `ifEmpty` is not supported yet).',
+        examples: [{ LeadSource: { default: { stringValue: 'Web' }, writeOnUpdate: 'never' } }],
+      }),
+    ),
     idempotencyField: Type.Optional(
       Type.String({
         minLength: 1,

@@ -132,11 +132,24 @@ export const WriteRequest = Type.Object(
         examples: ['External_Id__c'],
       }),
     ),
-    headers: notSupportedYet('Headers for the provider.'),
+    headers: Type.Optional(
+      Type.Array(Type.Unsafe<{ key: string; value: string }>({ type: 'object' }), {
+        description:
+          "Headers for the provider, each `{key, value}`: Salesforce's write headers only. Writes with different headers never share a request.",
+        examples: [[{ key: 'Sforce-Auto-Assign', value: 'FALSE' }]],
+      }),
+    ),
     associations: Type.Optional(
       Type.Unknown({ description: 'For HubSpot only; refused for other providers.' }),
     ),
-    options: notSupportedYet('How the provider treats the record.'),
+    options: Type.Optional(
+      Type.Unsafe<Record<string, boolean>>({
+        type: 'object',
+        description:
+          'How the record is treated: `ignoreEmptyValues`, `runAssignmentRules`, `allowDuplicates`; `forceUpdateOnCollision: true` is not supported yet.',
+        examples: [{ ignoreEmptyValues: true }],
+      }),
+    ),
     reference: Type.Optional(
       Type.String({
         minLength: 1,
@@ -145,7 +158,14 @@ export const WriteRequest = Type.Object(
         description: "The caller's own id of the write; echoed.",
       }),
     ),
-    variables: notSupportedYet('Values for tokens in the record.'),
+    variables: Type.Optional(
+      Type.Unsafe<Record<string, unknown>>({
+        type: 'object',
+        description:
+          'Values for `{{name}}` in the record: a field that is only a token takes the type of its value.',
+        examples: [{ lastName: 'Ngata' }],
+      }),
+    ),
   },
   {
     additionalProperties: false,

@@ -2,6 +2,11 @@ import { WritebackError, type Issue } from '../kernel/errors.ts'
 import { newId } from '../kernel/ids.ts'
 import type { LaneKey } from '../model/lane.ts'
 import { MAX_GROUP } from '../model/write.ts'
+import type { ConfiguredObject } from '../model/object-entry.ts'
+import { applyFieldRules } from './rules/field-rules.ts'
+import { readHeaders } from './rules/provider-headers.ts'
+import { expandVariables, readVariables } from './rules/variables.ts'
+import { dropEmptyValues, laneOptions, readOptions, toProviderHeaders } from './rules/write-options.ts'
 import { checkRecord, recordKeyOf, toProviderRecord, type RecordType } from './provider-record.ts'
 import type { IncomingWrite } from './group-commit.ts'
 
@@ -22,17 +27,11 @@ export interface WriteBody {
   }
   retryPolicy?: { deadlineHours?: number }
   externalIdField?: string
+  headers?: unknown
   associations?: unknown
+  options?: unknown
+  variables?: unknown
   reference?: string
-}
-
-/** An object as the installation's configuration lists it. */
-export interface ConfiguredObject {
-  /** The provider's name. */
-  objectName: string
-  deletionSettings?: { enabled: boolean }
-  /** An external-id field that carries the id of a create (contract section 6.5). */
-  idempotencyField?: string
 }
 
 /** The installation that a write is for. */
@@ -63,7 +62,7 @@ export function findIssues(body: Partial<WriteBody>): { issues: Issue[]; unsuppo
   if (body.associations !== undefined) {
     issues.push({ path: '/associations', message: 'is for HubSpot only; this provider takes none' })
   }
-  issues.push(...findPolicyIssues(body), ...findKeyIssues(body))
+  issues.push(...readTreatment(body).issues, ...findPolicyIssues(body), ...findKeyIssues(body))
   return { issues, unsupported }
 }
 
@@ -74,6 +73,9 @@ function findUnsupported(body: Partial<WriteBody>): Issue[] {
   if (body.mode !== 'asynchronous') add('/mode', 'a synchronous write')
   if (body.batch !== undefined) add('/batch', 'a batch')
   if (body.autoBatchPolicy?.merge === true) add('/autoBatchPolicy/merge', 'merge')
+  if (readOptions(body.options).options.forceUpdateOnCollision === true) {
+    add('/options/forceUpdateOnCollision', 'forceUpdateOnCollision')
+  }
   return unsupported
 }
 
@@ -95,8 +97,10 @@ function findKeyIssues(body: Partial<WriteBody>): Issue[] {
   if (body.type !== undefined && body.type !== 'upsert' && body.externalIdField !== undefined) {
     issues.push({ path: '/externalIdField', message: 'is for an upsert only' })
   }
-  if (body.record !== undefined && body.type !== undefined) {
-    issues.push(...checkRecord(body.record, body.type, body.externalIdField ?? null))
+  if (body.record !== undefined) {
+    const { record, issues: unresolved } = expand(body.record, body.variables)
+    issues.push(...unresolved)
+    if (body.type !== undefined) issues.push(...checkRecord(record, body.type, body.externalIdField ?? null))
   }
   return issues
 }
@@ -120,10 +124,44 @@ export function refuse(issues: Issue[], unsupported: Issue[]): never {
   })
 }
 
+/** The headers that a write's own and its options come to, and which of its options shape the record. */
+function readTreatment(body: Pick<WriteBody, 'headers' | 'options'>) {
+  const own = readHeaders(body.headers)
+  const chosen = readOptions(body.options)
+  const merged = toProviderHeaders(own.headers, chosen.options)
+  return {
+    headers: merged.headers,
+    options: chosen.options,
+    issues: [...own.issues, ...chosen.issues, ...merged.issues],
+  }
+}
+
+/** The record with its variables' values in place of their names. */
+function expand(record: Record<string, unknown>, variables: unknown) {
+  const read = readVariables(variables)
+  const expanded = expandVariables(record, read.variables)
+  return { record: expanded.record, issues: [...read.issues, ...expanded.issues] }
+}
+
+/** The record as the installation's configuration makes it: names, defaults, fields that are not written. */
+function applyConfiguration(body: WriteBody, entry: ConfiguredObject, ignoreEmptyValues: boolean) {
+  const { record } = expand(body.record ?? {}, body.variables)
+  const key = body.externalIdField ?? null
+  const given = ignoreEmptyValues ? dropEmptyValues(record, key) : record
+  if (body.type === 'delete') return { record: given, externalIdField: null }
+  const ruled = applyFieldRules(given, body.type, entry, key)
+  const issues = [...ruled.issues, ...checkRecord(ruled.record, body.type, ruled.externalIdField)]
+  if (issues.length > 0) refuse(issues, [])
+  // An upsert's defaults would be for new records only, and whether it makes one is not known before.
+  const unconditional = Object.entries(ruled.record).filter(([name]) => !ruled.ifEmptyFields.includes(name))
+  return { record: Object.fromEntries(unconditional), externalIdField: ruled.externalIdField }
+}
+
 /**
  * Turns one asynchronous write into its row and lane (contract section 5).
  *
- * @throws {WritebackError} FORBIDDEN for an object that the installation's configuration does not list
+ * @throws {WritebackError} FORBIDDEN for an object that the installation's configuration does not list,
+ *   INVALID_REQUEST for what its configuration cannot make of the record
  */
 export function acceptWrite(
   body: WriteBody,
@@ -135,8 +173,10 @@ export function acceptWrite(
   const entry = findObject(objectName, body.type, installation)
   const { type } = body
   const id = newId()
+  const treatment = readTreatment(body)
+  const configured = applyConfiguration(body, entry, treatment.options.ignoreEmptyValues === true)
   const keyField = type === 'create' ? (entry.idempotencyField ?? null) : null
-  const given = body.record ?? {}
+  const given = configured.record
   const record = toProviderRecord(keyField === null ? given : withKey(given, keyField, id), type)
   const policy = body.autoBatchPolicy
   const lane: LaneKey = {
@@ -145,13 +185,13 @@ export function acceptWrite(
     installationId: installation.id,
     objectName: entry.objectName,
     type,
-    externalIdField: body.externalIdField ?? keyField,
+    externalIdField: configured.externalIdField ?? keyField,
     allOrNone: policy?.allOrNone ?? false,
     // Without allOrNone nothing is rolled back: one lane, whatever was said.
     onRollback: policy?.allOrNone === true ? (policy.onRollback ?? 'fail') : 'fail',
     merge: false,
-    headers: [],
-    options: {},
+    headers: treatment.headers,
+    options: laneOptions(treatment.options),
   }
   return {
     lane,
@@ -213,5 +253,17 @@ function findObject(
       },
     )
   }
-  return entry ?? { objectName }
+  if (entry !== undefined) return entry
+  if (!/^[A-Za-z][A-Za-z0-9_]*$/.test(objectName)) {
+    refuse(
+      [
+        {
+          path: '/path/object',
+          message: 'must be an object name: letters, digits and underscores, a letter first',
+        },
+      ],
+      [],
+    )
+  }
+  return { objectName }
 }

@@ -9,6 +9,8 @@ export interface ProviderGroup {
   /** Set for upserts only. */
   externalIdField: string | null
   allOrNone: boolean
+  /** Write headers of the call (facts 5). */
+  headers: { key: string; value: string }[]
   /**
    * One JSON object text per record: the provider's field names and values, without `attributes`,
    * with `id` first for an update, and with `id` alone for a delete. Texts go into the body as they are, so no JSON is parsed twice.

@@ -38,6 +38,7 @@ export interface ClaimedBatch {
   externalIdField: string | null
   allOrNone: boolean
   onRollback: 'fail' | 'resend'
+  headers: { key: string; value: string }[]
   /** Milliseconds that the earliest member is past its deadline; 0 or less when the lane was full first. */
   lateMs: number
   members: ClaimedWrite[]
@@ -69,6 +70,7 @@ interface Row {
   external_id_field: string | null
   all_or_none: boolean
   on_rollback: 'fail' | 'resend'
+  headers: { key: string; value: string }[]
   due_at: Date | null
   ready_again: boolean
   late_ms: number
@@ -162,7 +164,7 @@ export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
       returning w.id, w.record, w.attempts, w.rollbacks, w.available_at, w.seq,
                 extract(epoch from w.deadline_at - statement_timestamp())::float8 as deadline_seconds
     )
-    select c.*, l.installation_id, l.project_id, l.object_name, l.type, l.external_id_field, l.all_or_none, l.on_rollback,
+    select c.*, l.installation_id, l.project_id, l.object_name, l.type, l.external_id_field, l.all_or_none, l.on_rollback, l.headers,
            a.due_at, a.ready_again,
            coalesce(extract(epoch from statement_timestamp() - (select due_at from first_group))::float8 * 1000, 0) as late_ms
     from lane_row l cross join after a left join claimed c on true
@@ -195,6 +197,7 @@ function toResult(request: ClaimRequest, rows: Row[]): ClaimResult {
           externalIdField: head.external_id_field,
           allOrNone: head.all_or_none,
           onRollback: head.on_rollback,
+          headers: head.headers,
           lateMs: head.late_ms,
           members,
         }

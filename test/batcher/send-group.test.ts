@@ -21,6 +21,7 @@ const group = (records: string[], part: Partial<ProviderGroup> = {}): ProviderGr
   type: 'create',
   externalIdField: null,
   allOrNone: false,
+  headers: [],
   records,
   ...part,
 })

@@ -50,6 +50,7 @@ function send(part: Partial<ProviderGroup>, timeoutMs = limits.timeoutMs): Promi
     type: 'create',
     externalIdField: null,
     allOrNone: false,
+    headers: [],
     records: [],
     ...part,
   }

@@ -135,10 +135,12 @@ describe('bad input', () => {
     ['a synchronous write', { ...good, mode: 'synchronous' }, '/mode'],
     ['a write without a mode', { type: 'create', record: { LastName: 'x' } }, '/mode'],
     ['a batch', { type: 'create', mode: 'asynchronous', batch: [{ record: { LastName: 'x' } }] }, '/batch'],
+    [
+      'forceUpdateOnCollision',
+      { ...good, options: { forceUpdateOnCollision: true } },
+      '/options/forceUpdateOnCollision',
+    ],
     ['batchPolicy', { ...good, batchPolicy: { allOrNone: true } }, '/batchPolicy'],
-    ['headers', { ...good, headers: [{ key: 'Sforce-Auto-Assign', value: 'FALSE' }] }, '/headers'],
-    ['options', { ...good, options: { ignoreEmptyValues: true } }, '/options'],
-    ['variables', { ...good, variables: { a: 1 } }, '/variables'],
     ['merge', { ...good, autoBatchPolicy: { maxDelaySeconds: 1, merge: true } }, '/autoBatchPolicy/merge'],
   ])('says that %s is not supported yet, never ignores it', async (_, body, path) => {
     const answer = await post(body)
@@ -175,9 +177,30 @@ describe('bad input', () => {
     expect(Object.keys(issuesOf(answer))).toEqual(['/record/LastName'])
   })
 
+  it('headers, options and variables that are no good, with everything else', async () => {
+    const answer = await post({
+      ...good,
+      record: { LastName: '{{nobody}}' },
+      headers: [
+        { key: 'X-Evil', value: 'x' },
+        { key: 'Sforce-Auto-Assign', value: 'FALSE\r\nX: y' },
+      ],
+      options: { ignoreEmptyValues: 'yes', frobnicate: true },
+      variables: { somebody: 'x' },
+    })
+    await expectRefused(answer, 400)
+    const paths = Object.keys(issuesOf(answer))
+    expect(paths).toEqual(
+      expect.arrayContaining(['/record/LastName', '/options/ignoreEmptyValues', '/options/frobnicate']),
+    )
+    expect(paths.filter((path) => path.startsWith('/headers/0'))).toHaveLength(1)
+    expect(paths.filter((path) => path.startsWith('/headers/1'))).toHaveLength(1)
+    expect(JSON.stringify(answer.body.issues)).toContain('X-Evil')
+  })
+
   it('an object that the installation does not list', async () => {
     await expectRefused(await post(good, 'Spaceship__c'), 403)
-    await expectRefused(await post(good, 'not%20an%20object'), 400)
+    await expectRefused(await post(good, 'not%20an%20object'), 403)
   })
 
   it('an unknown project, integration, group and operation', async () => {

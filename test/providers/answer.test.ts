@@ -145,6 +145,8 @@ describe('a request refused as a whole', () => {
       errors: [{ code: errorCode, message: 'why', fields: ['F'] }],
       errorClass,
       usage: { used: 3, limit: 100 },
+      // a value that cannot be read is one record's, and the whole request's fate
+      ...(errorCode === 'JSON_PARSER_ERROR' ? { oneRecord: true } : {}),
     })
   })
 

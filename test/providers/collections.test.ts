@@ -7,6 +7,7 @@ const group = (part: Partial<ProviderGroup>): ProviderGroup => ({
   type: 'create',
   externalIdField: null,
   allOrNone: false,
+  headers: [],
   records: ['{"LastName":"Ito"}'],
   ...part,
 })

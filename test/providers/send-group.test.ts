@@ -30,6 +30,7 @@ const group = (part: Partial<ProviderGroup> = {}): ProviderGroup => ({
   type: 'create',
   externalIdField: null,
   allOrNone: false,
+  headers: [],
   records: ['{"LastName":"Itō"}'],
   ...part,
 })

@@ -2,8 +2,16 @@ import type { FastifyInstance } from 'fastify'
 import type { InstallationRow } from '../../connections/installations.ts'
 import type { Setup } from '../../connections/setup.ts'
 import { IntegrationPath, PageQuery, pageOf } from '../../contract/fields.ts'
-import { Installation, InstallationPath, NewInstallation } from '../../contract/installations.ts'
+import {
+  Installation,
+  InstallationPath,
+  NewInstallation,
+  type WriteObject,
+} from '../../contract/installations.ts'
+import { checkObjectEntry, checkObjectNames } from '../../ingest/rules/object-entry.ts'
 import { integrationOf, requireScope } from '../auth.ts'
+import { pointerTo } from '../json-body.ts'
+import { invalidInput } from '../validation.ts'
 import { problems } from '../openapi.ts'
 import { pageAnswer, pageRequest, type ListQuery } from '../pagination.ts'
 import { findById } from './found.ts'
@@ -20,6 +28,30 @@ const toAnswer = (row: InstallationRow) => ({
   config: { id: row.configId, content: row.content },
   createTime: row.createdAt.toISOString(),
 })
+
+const NOT_YET = 'is not supported yet'
+
+/**
+ * What the schema cannot say of the objects' names and fields, all of it at once; parts that this version
+ * does not serve are refused, never kept.
+ */
+function checkObjects(objects: Record<string, WriteObject> = {}): void {
+  const base = '/config/content/write/objects'
+  const issues = Object.entries(objects).flatMap(([name, entry]) =>
+    checkObjectEntry(entry, pointerTo(base, name)),
+  )
+  if (issues.length === 0) issues.push(...checkObjectNames(objects, base))
+  if (issues.length > 0) throw invalidInput(issues)
+  const unsupported = Object.entries(objects).flatMap(([name, { selectedFieldSettings = {} }]) =>
+    Object.entries(selectedFieldSettings)
+      .filter(([, setting]) => setting.writeOnUpdate === 'ifEmpty')
+      .map(([field]) => pointerTo(pointerTo(pointerTo(base, name), 'selectedFieldSettings'), field)),
+  )
+  if (unsupported.length > 0) {
+    const all = unsupported.map((path) => ({ path: `${path}/writeOnUpdate`, message: `ifEmpty ${NOT_YET}` }))
+    throw invalidInput(all, 'body', true)
+  }
+}
 
 export function installationRoutes(app: FastifyInstance, setup: Setup): void {
   const path = '/projects/:project/integrations/:integration/installations'
@@ -39,6 +71,7 @@ export function installationRoutes(app: FastifyInstance, setup: Setup): void {
     async (request, reply) => {
       const { id: integrationId, projectId, provider } = integrationOf(request)
       const { config, ...input } = request.body
+      checkObjects(config.content.write.objects)
       const parent = { projectId, integrationId, provider }
       const installation = await setup.createInstallation(parent, { ...input, content: config.content })
       const base = `/v1/projects/${projectId}/integrations/${integrationId}`

@@ -25,7 +25,6 @@ export interface WritePort {
 }
 
 const NOT_YET = 'is not supported yet'
-const objectName = /^[A-Za-z][A-Za-z0-9_]{0,254}$/
 
 /** The write call (contract section 5): for now one asynchronous record. */
 export function writeRoutes(port: WritePort): FastifyPluginAsync {
@@ -47,7 +46,7 @@ export function writeRoutes(port: WritePort): FastifyPluginAsync {
       async (request) => {
         port.checkRoom()
         const object = (request.params as Static<typeof WritePath>).object
-        const body = checkedBody(request, object)
+        const body = checkedBody(request)
         const installation = await findInstallation(port, integrationOf(request).id, body.groupRef)
         const write = acceptWrite(body, object, installation)
         await port.submit(write)
@@ -58,19 +57,13 @@ export function writeRoutes(port: WritePort): FastifyPluginAsync {
   }
 }
 
-function checkedBody(request: FastifyRequest, object: string): WriteBody & { groupRef: string } {
+function checkedBody(request: FastifyRequest): WriteBody & { groupRef: string } {
   const found = findIssues(readable(request.body))
   const issues: Issue[] = []
   const unsupported: Issue[] = []
   // Taking the key and not keeping it would let a repeated call write twice.
   if (request.headers['idempotency-key'] !== undefined) {
     unsupported.push({ path: '/headers/idempotency-key', message: `an idempotency key ${NOT_YET}` })
-  }
-  if (!objectName.test(object)) {
-    issues.push({
-      path: '/path/object',
-      message: 'must be an object name: letters, digits and underscores, a letter first',
-    })
   }
   const failure: unknown = request.validationError
   if (failure !== undefined && !isWritebackError(failure)) throw failure as Error

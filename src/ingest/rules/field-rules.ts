@@ -1,7 +1,7 @@
 import type { Issue } from '../../kernel/errors.ts'
 import type { WriteType } from '../../model/write.ts'
 import { foldCase, pointerTo, quoted, type JsonObject } from './json-values.ts'
-import type { FieldDefault, FieldSetting, ObjectEntry } from './object-entry.ts'
+import type { FieldDefault, FieldSetting, ObjectEntry } from '../../model/object-entry.ts'
 
 /*
  * What an installation's entry for an object does to a record (contract section 4), in this order:

@@ -1,31 +1,6 @@
 import type { Issue } from '../../kernel/errors.ts'
+import type { ObjectEntry } from '../../model/object-entry.ts'
 import { foldCase, isJsonObject, pointerTo, quoted, type JsonObject } from './json-values.ts'
-
-/** A field's default: exactly one of the three. */
-export interface FieldDefault {
-  stringValue?: string
-  integerValue?: number
-  booleanValue?: boolean
-}
-
-/** When one field is written, and with what when the caller does not give it. */
-export interface FieldSetting {
-  default?: FieldDefault
-  /** Default `always`. */
-  writeOnCreate?: 'always' | 'never'
-  /** Default `always`. `ifEmpty`: only where the provider's record has no value yet. */
-  writeOnUpdate?: 'always' | 'never' | 'ifEmpty'
-}
-
-/** What an installation's entry for one object says of names and fields (contract section 4). */
-export interface ObjectEntry {
-  /** The caller's name of the object. */
-  mapToName?: string
-  /** The provider's field name by the caller's. */
-  fieldMappings?: Record<string, string>
-  /** By the provider's field name, or by the caller's where that is mapped. */
-  selectedFieldSettings?: Record<string, FieldSetting>
-}
 
 const knownKeys = new Set([
   'objectName',

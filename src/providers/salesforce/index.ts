@@ -99,10 +99,11 @@ export function createSalesforceProvider(options: SalesforceOptions): Provider {
   async function send(session: Session, group: ProviderGroup, limits: CallOptions): Promise<CallAnswer> {
     const { method, path, body } = collectionsRequest(group)
     const transport = new CallTransport(http, limits)
+    const headers = Object.fromEntries(group.headers.map(({ key, value }) => [key, value]))
     const request =
       body === null
-        ? { method, url: path }
-        : { method, url: path, body, headers: { 'content-type': 'application/json' } }
+        ? { method, url: path, headers }
+        : { method, url: path, body, headers: { ...headers, 'content-type': 'application/json' } }
     // As text, since the answer is read from the transport, where its status and headers are as well.
     const call = connections.get(session).request(request, { transport, responseType: 'text/plain' })
     await call.catch(() => undefined)

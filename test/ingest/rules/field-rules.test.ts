@@ -8,11 +8,8 @@ import {
   type RecordType,
 } from '../../../src/ingest/rules/field-rules.ts'
 import type { JsonObject } from '../../../src/ingest/rules/json-values.ts'
-import {
-  checkObjectEntry,
-  type FieldSetting,
-  type ObjectEntry,
-} from '../../../src/ingest/rules/object-entry.ts'
+import { checkObjectEntry } from '../../../src/ingest/rules/object-entry.ts'
+import type { FieldSetting, ObjectEntry } from '../../../src/model/object-entry.ts'
 import { anyRecord, textOf } from './arbitrary-json.ts'
 
 const types: RecordType[] = ['create', 'update', 'upsert']

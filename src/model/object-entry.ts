@@ -1,0 +1,34 @@
+/** A field's default: exactly one of the three. */
+export interface FieldDefault {
+  stringValue?: string
+  integerValue?: number
+  booleanValue?: boolean
+}
+
+/** When one field is written, and with what when the caller does not give it. */
+export interface FieldSetting {
+  default?: FieldDefault
+  /** Default `always`. */
+  writeOnCreate?: 'always' | 'never'
+  /** Default `always`. `ifEmpty`: only where the provider's record has no value yet. */
+  writeOnUpdate?: 'always' | 'never' | 'ifEmpty'
+}
+
+/** What an installation's entry for one object says of names and fields (contract section 4). */
+export interface ObjectEntry {
+  /** The caller's name of the object. */
+  mapToName?: string
+  /** The provider's field name by the caller's. */
+  fieldMappings?: Record<string, string>
+  /** By the provider's field name, or by the caller's where that is mapped. */
+  selectedFieldSettings?: Record<string, FieldSetting>
+}
+
+/** An object as an installation's configuration lists it. */
+export interface ConfiguredObject extends ObjectEntry {
+  /** The provider's name. */
+  objectName: string
+  deletionSettings?: { enabled: boolean }
+  /** An external-id field that carries the id of a create (contract section 6.5). */
+  idempotencyField?: string
+}
