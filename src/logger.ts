@@ -86,11 +86,16 @@ function isPlain(value: object): boolean {
   return prototype === null || prototype === Object.prototype
 }
 
+/** The two words by which the configuration tells of a secret without telling it. */
+const saysWhetherSet = (value: unknown): boolean => value === 'set' || value === 'unset'
+
 function redactObject(object: object, depth: number): Record<string, unknown> {
   const shown: Record<string, unknown> = {}
   for (const [name, value] of Object.entries(object)) {
     const hidden =
-      isSecret(name) && (typeof value === 'string' || (typeof value === 'object' && value !== null))
+      isSecret(name) &&
+      !saysWhetherSet(value) &&
+      (typeof value === 'string' || (typeof value === 'object' && value !== null))
     shown[name] = hidden ? '[redacted]' : redact(value, depth + 1)
   }
   return shown

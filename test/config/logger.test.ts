@@ -85,6 +85,14 @@ describe('createLogger', () => {
     }
   })
 
+  test('shows of a secret whether it is set', () => {
+    const { lines, logger } = recorded()
+    logger.info({ config: { DATABASE_URL: 'unset', adminKey: 'set', privateKey: 'settled' } }, 'starting')
+    expect(JSON.parse(lines[0]!)).toMatchObject({
+      config: { DATABASE_URL: 'unset', adminKey: 'set', privateKey: '[redacted]' },
+    })
+  })
+
   test('cuts passwords out of URLs', () => {
     const { lines, logger } = recorded()
     logger.error(

@@ -15,7 +15,7 @@ const errorText = (write: WriteView): string => {
 function resultOf(write: WriteView): string {
   switch (write.state) {
     case 'queued':
-      return write.attempts === 0
+      return write.errors === null
         ? 'The write waits to be sent.'
         : `The write waits to be sent again${errorText(write)}`
     case 'sending':
