@@ -1,4 +1,5 @@
 import { isUtf8 } from 'node:buffer'
+import { pointerTo } from '../kernel/json-pointer.ts'
 import { WritebackError, type Issue } from '../kernel/errors.ts'
 
 /** How deep a body may nest. */
@@ -52,12 +53,6 @@ function placeOf(error: unknown): string {
   const place = error instanceof Error ? /line \d+ column \d+/.exec(error.message) : null
   return place === null ? '' : ` (${place[0]})`
 }
-
-const escapePointer = (key: string): string => key.replaceAll('~', '~0').replaceAll('/', '~1')
-
-/** JSON pointer of a member of what `path` points at. */
-export const pointerTo = (path: string, key: string | number): string =>
-  `${path}/${escapePointer(String(key))}`
 
 const isStorable = (text: string): boolean => text.isWellFormed() && !text.includes('\0')
 const unstorable = 'must not contain NUL characters or half surrogate pairs'

@@ -2,7 +2,7 @@ import { Ajv, type ErrorObject, type FormatDefinition, type ValidateFunction } f
 import { instanceUrlFault, isRsaPrivateKey, loginUrlFault } from '../connections/credential-checks.ts'
 import { isUuid } from '../kernel/ids.ts'
 import { WritebackError, type Issue } from '../kernel/errors.ts'
-import { pointerTo } from './json-body.ts'
+import { pointerTo } from '../kernel/json-pointer.ts'
 
 /** The most issues that one answer lists. */
 const MAX_ISSUES = 100

@@ -1,5 +1,6 @@
 import { createPrivateKey } from 'node:crypto'
-import { BlockList, isIP } from 'node:net'
+import { isIP } from 'node:net'
+import { isPrivateAddress } from '../kernel/private-addresses.ts'
 
 /** Smallest RSA key that Salesforce takes for a JWT, in bits (facts 1.1). */
 const MIN_RSA_BITS = 2048
@@ -14,31 +15,6 @@ export function isRsaPrivateKey(pem: string): boolean {
   }
 }
 
-/** Addresses that are not on the public internet: this service must not be made to call them. */
-const privateAddresses = new BlockList()
-for (const [net, prefix] of [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.168.0.0', 16],
-  ['198.18.0.0', 15],
-  ['224.0.0.0', 3],
-] as const)
-  privateAddresses.addSubnet(net, prefix, 'ipv4')
-for (const [net, prefix] of [
-  ['::', 96],
-  ['64:ff9b::', 32],
-  ['2002::', 16],
-  ['fc00::', 7],
-  ['fe80::', 9],
-  ['ff00::', 8],
-] as const)
-  privateAddresses.addSubnet(net, prefix, 'ipv6')
-
 /** Names that resolve inside a network or a host, never on the public internet. */
 const privateNames = /(?:^|\.)(?:localhost|local|internal|intranet|lan|home|corp|localdomain|home\.arpa)\.?$/
 
@@ -48,9 +24,7 @@ const privateNames = /(?:^|\.)(?:localhost|local|internal|intranet|lan|home|corp
  */
 function isPrivateHost(hostname: string): boolean {
   const bare = hostname.replace(/^\[|\]$/g, '')
-  const family = isIP(bare)
-  // BlockList looks through IPv4-mapped IPv6 addresses by itself
-  if (family !== 0) return privateAddresses.check(bare, family === 6 ? 'ipv6' : 'ipv4')
+  if (isIP(bare) !== 0) return isPrivateAddress(bare)
   return privateNames.test(bare) || !bare.replace(/\.$/, '').includes('.')
 }
 

@@ -1,4 +1,5 @@
 import { WritebackError, type Issue } from '../kernel/errors.ts'
+import { pointerTo } from '../kernel/json-pointer.ts'
 import { newId } from '../kernel/ids.ts'
 import type { LaneKey } from '../model/lane.ts'
 import { MAX_GROUP } from '../model/write.ts'
@@ -223,7 +224,12 @@ function withKey(record: Record<string, unknown>, field: string, id: string): Re
   const given = Object.keys(record).find((name) => name.toLowerCase() === field.toLowerCase())
   if (given !== undefined) {
     refuse(
-      [{ path: `/record/${given}`, message: "is the installation's idempotencyField; the service sets it" }],
+      [
+        {
+          path: pointerTo('/record', given),
+          message: "is the installation's idempotencyField; the service sets it",
+        },
+      ],
       [],
     )
   }

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { pointerTo } from '../kernel/json-pointer.ts'
 import type { WriteType } from '../model/write.ts'
 import type { Issue } from '../kernel/errors.ts'
 import { normaliseRecordId } from '../model/salesforce-id.ts'
@@ -43,12 +44,12 @@ function checkId(record: Record<string, unknown>, type: 'update' | 'delete'): Is
       },
     ]
   if (keys.length > 1)
-    return [{ path: `/record/${keys[1] ?? 'Id'}`, message: `cannot be given together with ${key}` }]
+    return [{ path: pointerTo('/record', keys[1] ?? 'Id'), message: `cannot be given together with ${key}` }]
   const id = record[key]
   if (typeof id !== 'string' || normaliseRecordId(id) === null) {
     return [
       {
-        path: `/record/${key}`,
+        path: pointerTo('/record', key),
         message: 'is no record id: 15 or 18 letters and digits, the last three of 18 a checksum',
       },
     ]
@@ -61,7 +62,7 @@ const refuseFields = (record: Record<string, unknown>): Issue[] =>
   Object.keys(record)
     .filter((name) => !/^(id|attributes)$/i.test(name))
     .map((name) => ({
-      path: `/record/${name}`,
+      path: pointerTo('/record', name),
       message: 'cannot be given for a delete: it takes the id alone',
     }))
 
@@ -71,7 +72,7 @@ function refuseIds(record: Record<string, unknown>, type: RecordType): Issue[] {
       ? 'the provider gives the id; use update'
       : 'an upsert is keyed by its external id; use update'
   return idKeys(record).map((key) => ({
-    path: `/record/${key}`,
+    path: pointerTo('/record', key),
     message: `cannot be given for a ${type}: ${reason}`,
   }))
 }
@@ -82,9 +83,11 @@ function checkKey(record: Record<string, unknown>, field: string): Issue[] {
   const keys = Object.keys(record).filter((key) => key.toLowerCase() === field.toLowerCase())
   const [key] = keys
   if (key === undefined)
-    return [{ path: `/record/${field}`, message: 'is required: it is the external id of the upsert' }]
+    return [
+      { path: pointerTo('/record', field), message: 'is required: it is the external id of the upsert' },
+    ]
   if (keys.length > 1)
-    return [{ path: `/record/${keys[1] ?? field}`, message: `is the same field as ${key}` }]
+    return [{ path: pointerTo('/record', keys[1] ?? field), message: `is the same field as ${key}` }]
   const value = record[key]
   const usable =
     (typeof value === 'string' && value.trim() !== '') ||
@@ -92,12 +95,14 @@ function checkKey(record: Record<string, unknown>, field: string): Issue[] {
   if (!usable)
     return [
       {
-        path: `/record/${key}`,
+        path: pointerTo('/record', key),
         message: 'must be a text or number that is not empty: it is the external id',
       },
     ]
   if (String(value).length > MAX_KEY_LENGTH) {
-    return [{ path: `/record/${key}`, message: `must not be longer than ${MAX_KEY_LENGTH} characters` }]
+    return [
+      { path: pointerTo('/record', key), message: `must not be longer than ${MAX_KEY_LENGTH} characters` },
+    ]
   }
   return []
 }

@@ -83,12 +83,16 @@ function decideFailure(failure: Failure, write: Decidable, random: number): Deci
   return retry(write, errors, errorClass === 'throttled' ? throttleBounds[throttle] : retryBounds, random)
 }
 
-/** The answer was lost: what is safe to send twice is sent again, a plain create is not (contract section 6.5). */
+/**
+ * The answer was lost: what is safe to send twice is sent again, a plain create is not (contract section
+ * 6.5). When no time is left to send it again, what the org holds is not known, whatever the write was.
+ */
 function decideLost(write: Decidable, errors: ProviderError[], random: number): Decision {
-  if (write.type !== 'create' || write.idempotent) return retry(write, errors, retryBounds, random)
+  const isSafe = write.type !== 'create' || write.idempotent
+  if (isSafe && write.deadlineSeconds > 0) return retry(write, errors, retryBounds, random)
   const unknown: ProviderError = {
     code: 'OUTCOME_UNKNOWN',
-    message: 'The request was sent but no usable answer came: the record may or may not have been created.',
+    message: 'The request was sent but no usable answer came: the record may or may not have been written.',
     fields: [],
   }
   return { move: 'doubt', errors: [unknown, ...errors] }

@@ -1,9 +1,9 @@
+import { isPrivateAddress } from '../../src/kernel/private-addresses.ts'
 import { describe, expect, it } from 'vitest'
 import {
   checkInstanceUrl,
   checkLoginUrl,
   guardedLookup,
-  isPrivateAddress,
   OutboundRefused,
 } from '../../src/providers/salesforce/outbound.ts'
 

@@ -10,7 +10,7 @@ import {
 } from '../../contract/installations.ts'
 import { checkObjectEntry, checkObjectNames } from '../../ingest/rules/object-entry.ts'
 import { integrationOf, requireScope } from '../auth.ts'
-import { pointerTo } from '../json-body.ts'
+import { pointerTo } from '../../kernel/json-pointer.ts'
 import { invalidInput } from '../validation.ts'
 import { problems } from '../openapi.ts'
 import { pageAnswer, pageRequest, type ListQuery } from '../pagination.ts'

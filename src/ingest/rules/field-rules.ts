@@ -1,6 +1,7 @@
 import type { Issue } from '../../kernel/errors.ts'
 import type { WriteType } from '../../model/write.ts'
-import { foldCase, pointerTo, quoted, type JsonObject } from './json-values.ts'
+import { foldCase, quoted, type JsonObject } from './json-values.ts'
+import { pointerTo } from '../../kernel/json-pointer.ts'
 import type { FieldDefault, FieldSetting, ObjectEntry } from '../../model/object-entry.ts'
 
 /*

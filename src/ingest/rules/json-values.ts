@@ -5,10 +5,6 @@ export type JsonObject = Record<string, unknown>
 export const isJsonObject = (value: unknown): value is JsonObject =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
-/** JSON pointer of a member of what `path` points at. */
-export const pointerTo = (path: string, key: string | number): string =>
-  `${path}/${String(key).replaceAll('~', '~0').replaceAll('/', '~1')}`
-
 /** Characters of a caller's text that a message may quote. */
 const MAX_QUOTED = 100
 

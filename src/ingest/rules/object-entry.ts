@@ -1,6 +1,7 @@
 import type { Issue } from '../../kernel/errors.ts'
 import type { ObjectEntry } from '../../model/object-entry.ts'
-import { foldCase, isJsonObject, pointerTo, quoted, type JsonObject } from './json-values.ts'
+import { foldCase, isJsonObject, quoted, type JsonObject } from './json-values.ts'
+import { pointerTo } from '../../kernel/json-pointer.ts'
 
 const knownKeys = new Set([
   'objectName',

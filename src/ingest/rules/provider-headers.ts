@@ -1,6 +1,7 @@
 import type { Issue } from '../../kernel/errors.ts'
 import { normaliseRecordId } from '../../model/salesforce-id.ts'
-import { foldCase, isJsonObject, pointerTo, quoted } from './json-values.ts'
+import { foldCase, isJsonObject, quoted } from './json-values.ts'
+import { pointerTo } from '../../kernel/json-pointer.ts'
 
 /** A header for the provider (contract section 5). */
 export interface ProviderHeader {

@@ -1,5 +1,6 @@
 import type { Issue } from '../../kernel/errors.ts'
-import { isJsonObject, pointerTo, quoted, type JsonObject } from './json-values.ts'
+import { isJsonObject, quoted, type JsonObject } from './json-values.ts'
+import { pointerTo } from '../../kernel/json-pointer.ts'
 
 /** The most names that `variables` may hold. */
 export const MAX_VARIABLES = 1000

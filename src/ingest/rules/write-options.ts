@@ -1,5 +1,6 @@
 import type { Issue } from '../../kernel/errors.ts'
-import { foldCase, isJsonObject, pointerTo, type JsonObject } from './json-values.ts'
+import { foldCase, isJsonObject, type JsonObject } from './json-values.ts'
+import { pointerTo } from '../../kernel/json-pointer.ts'
 import {
   AUTO_ASSIGN,
   DUPLICATE_RULE,

@@ -1,5 +1,6 @@
 import { lookup as dnsLookup, type LookupAddress } from 'node:dns'
-import { BlockList, isIP, type LookupFunction } from 'node:net'
+import { isIP, type LookupFunction } from 'node:net'
+import { isPrivateAddress } from '../../kernel/private-addresses.ts'
 
 /**
  * Where requests may go. A login or instance URL comes from a caller or from a login host's answer, so
@@ -19,39 +20,6 @@ export class OutboundRefused extends Error {
   readonly code = HOST_NOT_ALLOWED
   override readonly name = 'OutboundRefused'
 }
-
-const reserved = new BlockList()
-for (const [network, prefix] of [
-  ['0.0.0.0', 8],
-  ['10.0.0.0', 8],
-  ['100.64.0.0', 10],
-  ['127.0.0.0', 8],
-  ['169.254.0.0', 16],
-  ['172.16.0.0', 12],
-  ['192.0.0.0', 24],
-  ['192.168.0.0', 16],
-  ['198.18.0.0', 15],
-  ['224.0.0.0', 4],
-  ['240.0.0.0', 4],
-] as const) {
-  reserved.addSubnet(network, prefix, 'ipv4')
-}
-for (const [network, prefix] of [
-  ['::', 128],
-  ['::1', 128],
-  // Translated and tunnelled IPv4: the inner address could be anything.
-  ['64:ff9b::', 96],
-  ['2002::', 16],
-  ['fc00::', 7],
-  ['fe80::', 10],
-  ['ff00::', 8],
-] as const) {
-  reserved.addSubnet(network, prefix, 'ipv6')
-}
-
-/** Whether an IP address is loopback, private or otherwise not of the public internet. */
-export const isPrivateAddress = (address: string): boolean =>
-  reserved.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4')
 
 const isLocalName = (host: string): boolean => host === 'localhost' || host.endsWith('.localhost')
 
