@@ -30,12 +30,7 @@ describe('an org that cannot be reached', () => {
     await tried(first, 1)
     const ids = await group('Contact', creates('Ada', 'Bob', 'Cyd'))
     await tried(ids, 1)
-    for (const id of ids) {
-      expect(await tenant.operation(id, 0)).toMatchObject({
-        status: 'in_progress',
-        result: expect.stringContaining('ECONNREFUSED') as string,
-      })
-    }
+    for (const id of ids) expect((await tenant.operation(id, 0)).status).toBe('in_progress')
     again = await startSimulator({ port: Number(new URL(simulator.url).port) })
     await hurry()
     const operations = await ended([...first, ...ids])
