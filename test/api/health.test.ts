@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { createServer } from '../../src/api/server.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
 import { jsonOf, startHarness, type Harness } from './harness.ts'
@@ -7,6 +7,9 @@ let harness: Harness
 let ping: () => Promise<unknown> = () => Promise.resolve()
 beforeAll(async () => {
   harness = await startHarness({ ping: () => ping() })
+})
+beforeEach(() => {
+  ping = () => Promise.resolve()
 })
 afterAll(() => harness.close())
 

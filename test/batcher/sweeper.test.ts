@@ -75,9 +75,12 @@ describe('a sweep', () => {
     await sweeper()
     expect(await waitingJobs(dueId)).toBe(1)
     expect(await waitingJobs(laterId)).toBe(0)
-    const jobs = await wakeups.fetch(10)
-    expect(jobs.map((job) => job.laneId)).toEqual([dueId])
-    await wakeups.done(jobs[0]!.jobId)
+    // other tests' lanes may be due as well
+    const jobs = await wakeups.fetch(1_000)
+    const lanes = jobs.map((job) => job.laneId)
+    expect(lanes.filter((laneId) => laneId === dueId)).toHaveLength(1)
+    expect(lanes).not.toContain(laterId)
+    await Promise.all(jobs.map((job) => wakeups.done(job.jobId)))
     await sql()`update write set state = 'sending', batch_id = id where lane_id = ${dueId}`
     await sql()`update lane set due_at = null, waiting = 0 where id = ${dueId}`
   })
