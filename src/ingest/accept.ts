@@ -159,7 +159,8 @@ function applyConfiguration(body: WriteBody, entry: ConfiguredObject, ignoreEmpt
 }
 
 /**
- * Turns one asynchronous write into its row and lane (contract section 5).
+ * Turns one asynchronous write, in which {@link findIssues} found none, into its row and lane (contract
+ * section 5).
  *
  * @throws {WritebackError} FORBIDDEN for an object that the installation's configuration does not list,
  *   INVALID_REQUEST for what its configuration cannot make of the record
@@ -169,8 +170,6 @@ export function acceptWrite(
   objectName: string,
   installation: TargetInstallation,
 ): IncomingWrite {
-  const { issues, unsupported } = findIssues(body)
-  if (issues.length > 0 || unsupported.length > 0) refuse(issues, unsupported)
   const entry = findObject(objectName, body.type, installation)
   const { type } = body
   const id = newId()

@@ -4,7 +4,7 @@ import { findDifferences } from '../../src/cli/demo/check.ts'
 import { makePlan } from '../../src/cli/demo/plan.ts'
 import { writeBody } from '../../src/cli/demo/post.ts'
 import { rejections } from '../../src/cli/demo/rejections.ts'
-import { acceptWrite, type WriteBody } from '../../src/ingest/accept.ts'
+import { acceptWrite, findIssues, type WriteBody } from '../../src/ingest/accept.ts'
 import { applyPlan } from './apply-plan.ts'
 
 const size = fc.integer({ min: 1, max: 250 })
@@ -44,6 +44,7 @@ describe('the plan of the demo', () => {
         expect(new Set(plan.writes.map((write) => write.marker)).size).toBe(n)
         for (const write of plan.writes) {
           const body = writeBody(write, 'group', heldIds) as unknown as WriteBody
+          expect(findIssues(body)).toEqual({ issues: [], unsupported: [] })
           expect(() => acceptWrite(body, write.object, installation)).not.toThrow()
           expect(write.policy.maxDelaySeconds).toBeLessThanOrEqual(3)
         }
