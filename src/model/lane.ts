@@ -18,6 +18,8 @@ export interface LaneKey {
   merge: boolean
   headers: { key: string; value: string }[]
   options: Record<string, boolean>
+  /** The caller-built batch that the lane is for, whose members never mix with others; else null. */
+  operationId: string | null
 }
 
 /** The part of a key that an installation's lanes differ by, as one text: equal texts, same lane. */
@@ -31,6 +33,7 @@ export const laneKeyText = (key: LaneKey): string =>
     key.merge,
     key.headers.map((header) => [header.key.toLowerCase(), header.value]).sort(),
     Object.entries(key.options).sort(([a], [b]) => (a < b ? -1 : 1)),
+    ...(key.operationId === null ? [] : [key.operationId]),
   ])
 
 /** SHA-256 of {@link laneKeyText}: what the unique index holds, at any length of the key. */

@@ -31,4 +31,19 @@ export interface ConfiguredObject extends ObjectEntry {
   deletionSettings?: { enabled: boolean }
   /** An external-id field that carries the id of a create (contract section 6.5). */
   idempotencyField?: string
+  /** Lookup fields whose record the provider locks with this one (facts 8); those of standard objects are known. */
+  parentFields?: string[]
 }
+
+/** Which groups share a call: none, those that are ready together, or also those not yet due in its free places. */
+export type Packing = 'none' | 'ready' | 'riders'
+
+/** How an installation's calls are made. */
+export interface CallSettings {
+  packing: Packing
+  /** Share of the org's daily calls, in percent, past which asynchronous groups wait (contract section 6.9). */
+  apiBudgetPercent: number
+}
+
+/** What holds where an installation's configuration says nothing. */
+export const defaultCallSettings: CallSettings = { packing: 'riders', apiBudgetPercent: 90 }

@@ -17,13 +17,28 @@ export interface ProviderError {
 export type ErrorClass = 'permanent' | 'transient' | 'again' | 'throttled' | 'auth' | 'ambiguous'
 
 /**
+ * What lies behind a failure that can pass, where that is known: another save held the record or its
+ * parent (`lock`: send less at once), or the records of one call were too much for the org's own code
+ * together (`apex_limit`: send them in smaller groups; facts 3 and 8).
+ */
+export type FailureCause = 'lock' | 'apex_limit'
+
+/**
  * What the provider said of one record, before anything is decided. A failed one carries the class that
  * the provider gave its errors; a record that the provider forgot is failed with class `ambiguous`.
  * `maxRetries`, where set, bounds how often this failure may be sent again; unset leaves it to the deadline.
+ * `raw` is the provider's own word, as a synchronous call hands it on.
  */
 export type RecordAnswer =
-  | { ok: true; recordId: string | null; created: boolean | null }
-  | { ok: false; errors: ProviderError[]; errorClass: ErrorClass; maxRetries?: number }
+  | { ok: true; recordId: string | null; created: boolean | null; raw?: unknown }
+  | {
+      ok: false
+      errors: ProviderError[]
+      errorClass: ErrorClass
+      maxRetries?: number
+      cause?: FailureCause
+      raw?: unknown
+    }
 
 /**
  * Which limit of the org was hit (facts 6): the calls of 24 hours (wait minutes to hours), calls of 20 s
@@ -46,7 +61,7 @@ export type CallAnswer =
   /**
    * The request was refused as a whole: nothing was written, so `errorClass` is never `ambiguous`. The
    * status is 0 when the provider itself refused to send it. `throttle` comes with class `throttled` when
-   * the limit is known, `maxRetries` as in {@link RecordAnswer}.
+   * the limit is known; `maxRetries`, `cause` and `raw` as in {@link RecordAnswer}.
    */
   | {
       kind: 'refused'
@@ -56,6 +71,8 @@ export type CallAnswer =
       usage: ApiUsage | null
       throttle?: ThrottleKind
       maxRetries?: number
+      cause?: FailureCause
+      raw?: unknown
       /** One record may be at fault for the whole request: the others can pass without it. */
       oneRecord?: true
     }

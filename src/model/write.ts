@@ -22,3 +22,6 @@ export const hasEnded = (state: WriteState): boolean => state !== 'queued' && st
 
 /** The most records that one group may hold (contract section 6.3). */
 export const MAX_GROUP = 100
+
+/** The most groups that one call may carry (facts 4: collections in a composite request). */
+export const MAX_PACKED = 5

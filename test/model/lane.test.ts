@@ -17,6 +17,7 @@ const key: LaneKey = {
     { key: 'Sforce-Mru', value: 'updateMru=false' },
   ],
   options: { allowDuplicates: true, ignoreEmptyValues: true },
+  operationId: null,
 }
 
 const anyKey = fc.record({
@@ -33,6 +34,7 @@ const anyKey = fc.record({
     },
   ),
   options: fc.dictionary(fc.constantFrom('a', 'b'), fc.boolean(), { noNullPrototype: true }),
+  operationId: fc.constantFrom(null, 'o', 'p'),
 })
 
 const canonical = (part: Omit<LaneKey, 'projectId' | 'integrationId' | 'installationId'>): unknown => ({
