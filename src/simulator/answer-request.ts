@@ -30,19 +30,26 @@ export async function answerRequest(
   entry: RequestEntry,
 ): Promise<Delivery> {
   const { call } = facts
-  if (!canContend(org)) return run(org, call, plan, entry)
+  const parts = facts.parts?.length ?? 0
+  if (!canContend(org)) return run(org, call, parts, plan, entry)
   call.contention = await contend(org, facts)
   try {
-    return await run(org, call, plan, entry)
+    return await run(org, call, parts, plan, entry)
   } finally {
     call.contention.release()
   }
 }
 
-async function run(org: Org, call: Call, plan: FaultPlan, entry: RequestEntry): Promise<Delivery> {
+async function run(
+  org: Org,
+  call: Call,
+  parts: number,
+  plan: FaultPlan,
+  entry: RequestEntry,
+): Promise<Delivery> {
   // An `allFailed400` is added where it shows.
   entry.faults = plan.actions.map((action) => action.type).filter((type) => type !== 'allFailed400')
-  const latency = drawLatency(org)
+  const latency = drawLatency(org) + parts * org.settings.compositePartMs
   if (latency > 0) await pause(latency)
   await wait(plan, 'before')
   if (plan.actions.some((action) => action.type === 'expireSessions')) org.sessions.expireAll()
@@ -111,6 +118,8 @@ function afterExecution(
       return { kind: 'answer', answer: statusAnswer(action) }
     case 'forgetRecord':
       return { kind: 'answer', answer: { ...answer, body: withoutItem(answer.body, action.index) } }
+    case 'forgetPart':
+      return { kind: 'answer', answer: { ...answer, body: withoutPart(answer.body, action.index) } }
     case 'wrongShape':
       return {
         kind: 'answer',
@@ -150,6 +159,13 @@ function withoutItem(body: unknown, index: number | undefined): unknown {
       i === position && isJsonObject(part) ? { ...part, body: withoutItem(part.body, index) } : part,
     ),
   }
+}
+
+/** A copy of a composite answer that lacks one subrequest's. */
+function withoutPart(body: unknown, index: number | undefined): unknown {
+  if (!isJsonObject(body) || !Array.isArray(body.compositeResponse)) return body
+  const parts: unknown[] = body.compositeResponse
+  return { ...body, compositeResponse: parts.toSpliced(index ?? parts.length - 1, 1) }
 }
 
 function drawLatency(org: Org): number {

@@ -1,9 +1,11 @@
+import { ApiError } from './api-error.ts'
 import { isJsonObject } from './call.ts'
 import type { Call, RouteFinder } from './call.ts'
 import { subCalls } from './composite.ts'
 import { normaliseId } from './ids.ts'
 import type { Org } from './org.ts'
 import type { CallSummary } from './request-log.ts'
+import { parseSoql } from './soql.ts'
 import { idOf } from './write-record.ts'
 
 /** What a call is about, read from the request alone: for the log and for matching faults. */
@@ -32,6 +34,7 @@ export function factsOf(org: Org, call: Call, findRoute: RouteFinder): CallFacts
   }
   if (operation.startsWith('collections.')) addCollection(org, call, facts)
   else if (operation.startsWith('single.')) addSingle(call, facts)
+  else if (operation === 'query') addQuery(org, call, facts)
   return facts
 }
 
@@ -97,6 +100,17 @@ function addSingle(call: Call, facts: CallFacts): void {
     facts.records = [{ ...body, Id: id }]
     facts.keys = [id]
   } else if (call.method === 'POST') facts.records = [body]
+}
+
+/** A next page, and a query that cannot be read, tell nothing. */
+function addQuery(org: Org, call: Call, facts: CallFacts): void {
+  try {
+    const { object, where } = parseSoql(call.query.get('q') ?? '')
+    facts.objects = [nameOf(org, object)]
+    facts.keys = where?.literals.map(({ value }) => value) ?? []
+  } catch (error) {
+    if (!(error instanceof ApiError)) throw error
+  }
 }
 
 const nameOf = (org: Org, object: string): string => org.table(object)?.object.name ?? object

@@ -167,7 +167,7 @@ function runOne(
     if (filled === 'halted') return halted(false)
     const sub = subCall(org, call, filled, position, findRoute)
     if (sub.version === 0) throw invalid('the url of a subrequest must begin with /services/data/vXX.X/')
-    if (!/^(single|collections|describe)/.test(sub.route.operation) && sub.route.operation !== 'none') {
+    if (!/^(single|collections|describe|query)/.test(sub.route.operation) && sub.route.operation !== 'none') {
       throw new ApiError(400, 'INVALID_REQUEST', `${sub.path} is not allowed in a composite request`)
     }
     sub.forcedAllOrNone = allOrNone

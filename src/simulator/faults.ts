@@ -52,6 +52,8 @@ export type FaultAction =
   | { type: 'invalidGrant'; description?: string }
   /** Commits, and leaves one item out of the answer's array: the last, or the one at `index`. */
   | { type: 'forgetRecord'; index?: number }
+  /** Commits, and leaves one subrequest out of a composite answer: the last, or the one at `index`. */
+  | { type: 'forgetPart'; index?: number }
   /** Commits, and answers 200 with JSON of another shape. */
   | { type: 'wrongShape'; body?: unknown }
   /** Answers 400 instead of 200 when every item failed (facts 3.1); not spent by other answers. */
@@ -116,6 +118,7 @@ const deciding = new Set<FaultAction['type']>([
   'html200',
   'invalidGrant',
   'forgetRecord',
+  'forgetPart',
   'wrongShape',
 ])
 

@@ -4,6 +4,7 @@ import type { Call } from './call.ts'
 import { addDuplicateRule } from './duplicate-rules.ts'
 import type { DuplicateRuleInput } from './duplicate-rules.ts'
 import { Faults } from './faults.ts'
+import { QueryCursors } from './query.ts'
 import { IdSource, normaliseId, toBase62 } from './ids.ts'
 import { seededRandom } from './random.ts'
 import { renderRecord } from './render-record.ts'
@@ -44,6 +45,8 @@ export class Org {
   readonly requests = new RequestLog()
   /** Rows held by requests in flight; only under the `lockParents` setting. */
   readonly locks = new RowLocks()
+  /** Queries whose next pages may be asked for. */
+  readonly cursors = new QueryCursors()
   /** When an object was last defined; describe answers 304 to callers who know that much. */
   schemaChangedAt = Date.now()
   readonly random: () => number
@@ -227,6 +230,7 @@ export class Org {
     this.sessions.clear()
     this.faults.clear()
     this.requests.clear()
+    this.cursors.clear()
     for (const object of this.#objects) this.#addTable(object)
     this.#fillFresh()
   }

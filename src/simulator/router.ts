@@ -6,6 +6,7 @@ import { composite } from './composite.ts'
 import { describeGlobal, describeObject } from './describe.ts'
 import { identity, revoke } from './identity.ts'
 import { limits } from './limits.ts'
+import { nextQueryPage, runQuery } from './query.ts'
 import { retrieveCollection } from './retrieve.ts'
 import {
   basicInformation,
@@ -45,6 +46,10 @@ export function routeInside(method: string, segments: string[], version: number)
   }
   if (first === 'limits' && segments.length === 1)
     return pick(method, { GET: { operation: 'limits', handle: limits } })
+  if (first === 'query' && segments.length === 1)
+    return pick(method, { GET: { operation: 'query', handle: runQuery } })
+  if (first === 'query' && segments.length === 2)
+    return pick(method, { GET: { operation: 'query', handle: nextQueryPage } })
   if (first === 'sobjects') return singleRoute(method, segments)
   if (first === 'composite' && second === 'sobjects' && version >= collectionsVersion) {
     return collectionsRoute(method, segments, version)

@@ -26,6 +26,10 @@ export interface Settings {
   upsertRace: boolean
   /** Whether the org lets its caller use `/composite`: `forbidden` answers 403, `absent` 404. Default `allowed`. */
   compositeAccess: 'allowed' | 'forbidden' | 'absent'
+  /** Wait for each subrequest of a composite call, besides `latencyMs`; milliseconds. Default 0. */
+  compositePartMs: number
+  /** Rows of a query's page. Default 2000. */
+  queryPageSize: number
   /** Whether Sforce-* headers of a composite call hold for its subrequests; not documented (facts 4.1), so default false. */
   compositeHeadersCascade: boolean
   /** How single-record answers spell the key of a duplicate rule's findings (facts 7.2). Default `byVersion`. */
@@ -48,6 +52,8 @@ export const defaultSettings: Settings = {
   lockFailsBatch: false,
   upsertRace: false,
   compositeAccess: 'allowed',
+  compositePartMs: 0,
+  queryPageSize: 2000,
   compositeHeadersCascade: false,
   duplicateResultKey: 'byVersion',
   storageFullFor: [],

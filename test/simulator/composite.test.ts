@@ -136,4 +136,39 @@ describe('composite', () => {
     ])
     expect(parts(reply).map((part) => part.httpStatusCode)).toEqual([400, 404, 400, 400, 201])
   })
+
+  const two = (): object[] => [
+    subrequest('a', 'POST', 'composite/sobjects', { records: contacts(2) }),
+    subrequest('b', 'POST', 'composite/sobjects', { records: contacts(1) }),
+  ]
+
+  it('leaves a subresponse out when a fault says so, though it was run', async () => {
+    const client = await connect()
+    for (const [index, left] of [
+      [undefined, ['a']],
+      [0, ['b']],
+    ] as const) {
+      client.org.faults.add({ action: { type: 'forgetPart', ...(index === undefined ? {} : { index }) } })
+      expect(parts(await post(client, two())).map((part) => part.referenceId)).toEqual(left)
+    }
+    expect(client.org.count('Contact')).toBe(6)
+  })
+
+  it('can be answered with a server error after all of it was run', async () => {
+    const client = await connect()
+    const action = { type: 'status', canned: 'gatewayTimeoutHtml', when: 'after' } as const
+    client.org.faults.add({ match: { operation: 'composite' }, action })
+    expect((await post(client, two())).status).toBe(504)
+    expect(client.org.count('Contact')).toBe(3)
+  })
+
+  it('takes time for each subrequest when told to', async () => {
+    const client = await connect()
+    client.org.settings.compositePartMs = 20
+    await post(client, two())
+    const [both = 0] = client.org.requests
+      .list((entry) => entry.operation !== 'token')
+      .map((entry) => (entry.endMs ?? 0) - entry.startMs)
+    expect(both).toBeGreaterThanOrEqual(39)
+  })
 })
