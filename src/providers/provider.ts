@@ -18,6 +18,27 @@ export interface ProviderGroup {
   records: string[]
 }
 
+/** What came of one call, or of the several that it took. */
+export interface SentCall {
+  /** One for each group, by position. */
+  answers: CallAnswer[]
+  /** API calls made. */
+  calls: number
+}
+
+/** Which of some records' fields have a value already. */
+export interface FieldRead {
+  objectName: string
+  /** The external-id field that `keys` are values of; null when they are record ids. */
+  keyField: string | null
+  keys: string[]
+  fields: string[]
+}
+
+/** By the position of the key: the fields that have a value, or null when there is no such record. */
+export type FieldsRead =
+  { kind: 'read'; filled: (ReadonlySet<string> | null)[] } | Exclude<CallAnswer, { kind: 'answered' }>
+
 /** Limits of one call. */
 export interface CallOptions {
   /** Milliseconds until the call is given up and answered as `lost`. */
@@ -51,8 +72,28 @@ export interface Provider {
    * @throws {SessionError}
    */
   openSession(credentials: Credentials, options: CallOptions): Promise<MintedSession>
-  /** Sends one group as one provider call. Never throws: every way it can end is a {@link CallAnswer}. */
-  sendGroup(session: Session, group: ProviderGroup, options: CallOptions): Promise<CallAnswer>
+  /**
+   * Sends groups as one provider call, at most `MAX_PACKED` of them; where the org does not take them
+   * together, one after the other. Never throws: every way a group can end is a {@link CallAnswer}.
+   */
+  sendGroups(session: Session, groups: ProviderGroup[], options: CallOptions): Promise<SentCall>
+  /**
+   * Sends one record of a group, a create or an upsert that a duplicate rule refused, on its own to learn
+   * what it collides with; when that is exactly one record, updates that one instead (contract section 5,
+   * `forceUpdateOnCollision`). The answer is of that one record. Never throws.
+   */
+  updateCollision(
+    session: Session,
+    group: ProviderGroup,
+    position: number,
+    options: CallOptions,
+  ): Promise<{ answer: CallAnswer; calls: number }>
+  /** Reads which fields have a value. Nothing is written whatever comes of it. Never throws. */
+  readFields(
+    session: Session,
+    read: FieldRead,
+    options: CallOptions,
+  ): Promise<{ answer: FieldsRead; calls: number }>
   /** Ends idle sockets; the provider is not used afterwards. */
   close(): Promise<void>
 }

@@ -44,7 +44,7 @@ afterAll(async () => {
   await simulator.close()
 })
 
-function send(part: Partial<ProviderGroup>, timeoutMs = limits.timeoutMs): Promise<CallAnswer> {
+async function send(part: Partial<ProviderGroup>, timeoutMs = limits.timeoutMs): Promise<CallAnswer> {
   const group: ProviderGroup = {
     objectName: 'Contact',
     type: 'create',
@@ -54,7 +54,9 @@ function send(part: Partial<ProviderGroup>, timeoutMs = limits.timeoutMs): Promi
     records: [],
     ...part,
   }
-  return provider.sendGroup(session, group, { timeoutMs })
+  const { answers, calls } = await provider.sendGroups(session, [group], { timeoutMs })
+  expect([answers.length, calls]).toEqual([1, 1])
+  return answers[0]!
 }
 
 const contact = (LastName: string | null, more: object = {}): string => JSON.stringify({ LastName, ...more })
@@ -91,6 +93,7 @@ describe('sessions', () => {
   it('hand over a rotated refresh token, which then works', async () => {
     simulator.org.settings.rotateRefreshTokens = true
     const first = await provider.openSession(refreshToken(simulator.url), limits)
+    expect(first.orgId).toBe(simulator.org.id)
     expect(first.rotatedRefreshToken).toEqual(expect.any(String))
     const second = await provider.openSession(refreshToken(simulator.url, first.rotatedRefreshToken), limits)
     expect(second.rotatedRefreshToken).not.toBe(first.rotatedRefreshToken)
@@ -284,7 +287,12 @@ describe('faults', () => {
     })
     expect(records(await send({ records: [contact('A'), contact('Locked'), contact('C')] }))).toMatchObject([
       { ok: true },
-      { ok: false, errorClass: 'transient', errors: [{ code: 'UNABLE_TO_LOCK_ROW', message }] },
+      {
+        ok: false,
+        errorClass: 'transient',
+        cause: 'lock',
+        errors: [{ code: 'UNABLE_TO_LOCK_ROW', message }],
+      },
       { ok: true },
     ])
   })

@@ -29,8 +29,8 @@ describe('an answer per record', () => {
       status: 200,
       usage: { used: 3, limit: 100 },
       records: [
-        { ok: true, recordId: '003A', created: true },
-        { ok: true, recordId: '003B', created: true },
+        { ok: true, recordId: '003A', created: true, raw: done('003A') },
+        { ok: true, recordId: '003B', created: true, raw: done('003B') },
       ],
     })
   })
@@ -145,8 +145,28 @@ describe('a request refused as a whole', () => {
       errors: [{ code: errorCode, message: 'why', fields: ['F'] }],
       errorClass,
       usage: { used: 3, limit: 100 },
+      raw: [{ errorCode, message: 'why', fields: ['F'] }],
       // a value that cannot be read is one record's, and the whole request's fate
       ...(errorCode === 'JSON_PARSER_ERROR' ? { oneRecord: true } : {}),
+    })
+  })
+
+  it('keeps the provider’s own word, and none where the body is not the provider’s', () => {
+    expect(read(200, [done('003A'), failed('STRING_TOO_LONG')])).toMatchObject({
+      records: [{ raw: done('003A') }, { raw: failed('STRING_TOO_LONG') }],
+    })
+    const page = read(404, '<html></html>', { headers: { 'content-type': 'text/html' } })
+    expect(page).toMatchObject({ kind: 'refused' })
+    expect(page).not.toHaveProperty('raw')
+  })
+
+  it('names what lies behind a failure that can pass', () => {
+    expect(read(200, [failed('UNABLE_TO_LOCK_ROW'), failed('QUERY_TIMEOUT')])).toMatchObject({
+      records: [{ cause: 'lock' }, { cause: 'apex_limit' }],
+    })
+    expect(read(400, [{ errorCode: 'UNABLE_TO_LOCK_ROW', message: 'why' }])).toMatchObject({
+      kind: 'refused',
+      cause: 'lock',
     })
   })
 

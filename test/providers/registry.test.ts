@@ -5,7 +5,9 @@ import { createProviderRegistry } from '../../src/providers/registry.ts'
 const provider = (name: string, closed: string[]): Provider => ({
   name,
   openSession: () => Promise.reject(new Error('not used')),
-  sendGroup: () => Promise.reject(new Error('not used')),
+  sendGroups: () => Promise.reject(new Error('not used')),
+  updateCollision: () => Promise.reject(new Error('not used')),
+  readFields: () => Promise.reject(new Error('not used')),
   close: () => {
     closed.push(name)
     return Promise.resolve()

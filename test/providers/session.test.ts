@@ -70,6 +70,17 @@ describe('the grants', () => {
     })
   })
 
+  it.each([
+    ['00D5g0000012345', '00D5g0000012345EAA'],
+    ['00D5g0000012345EAA', '00D5g0000012345EAA'],
+    ['00D5g0000012345AAA', undefined],
+    ['0055g0000012345', undefined],
+  ])('the org of the identity %s is %s', async (org, orgId) => {
+    const id = `https://login.salesforce.com/id/${org}/0055g0000067890AAA`
+    answerWith = ({ socket }) => socket.write(rawAnswer(200, JSON.stringify(granted({ id }))))
+    expect((await provider.openSession(clientCredentials(), limits)).orgId).toBe(orgId)
+  })
+
   it('refresh token: hands over the one that replaces it', async () => {
     answerWith = ({ socket }) =>
       socket.write(rawAnswer(200, JSON.stringify(granted({ refresh_token: 'next' }))))

@@ -1,11 +1,12 @@
-import type { ErrorClass, ProviderError } from '../../model/outcome.ts'
+import type { ErrorClass, FailureCause, ProviderError } from '../../model/outcome.ts'
 import type { ProviderGroup } from '../provider.ts'
 import { errorTable, LIMIT_TEXT_RETRIES, type ErrorRow } from './error-table.ts'
 
-/** A class, and how often such a failure may be sent again where that is bounded. */
+/** A class, how often such a failure may be sent again where that is bounded, and its cause where known. */
 export interface Verdict {
   errorClass: ErrorClass
   maxRetries?: number
+  cause?: FailureCause
 }
 
 type GroupType = ProviderGroup['type']
@@ -16,18 +17,26 @@ const limitText =
 /** The platform gave up re-running the innocent records of a chunk (facts 3): in company they may never pass. */
 const retriesText = /Too many batch retries/i
 
+function verdict(
+  errorClass: ErrorClass,
+  maxRetries: number | null | undefined,
+  cause: FailureCause | undefined,
+): Verdict {
+  return {
+    errorClass,
+    ...(maxRetries === null || maxRetries === undefined ? {} : { maxRetries }),
+    ...(cause === undefined ? {} : { cause }),
+  }
+}
+
 /** What the text says where the code alone does not; `null` where the code decides. */
 function verdictOfText(row: ErrorRow | undefined, error: ProviderError): Verdict | null {
-  if (retriesText.test(error.message)) return { errorClass: 'transient', maxRetries: LIMIT_TEXT_RETRIES }
+  if (retriesText.test(error.message)) return verdict('transient', LIMIT_TEXT_RETRIES, 'apex_limit')
   if (row?.textHides === undefined) return null
   const { lockRetries } = row.textHides
-  if (lockText.test(error.message)) {
-    return lockRetries === null
-      ? { errorClass: 'transient' }
-      : { errorClass: 'transient', maxRetries: lockRetries }
-  }
+  if (lockText.test(error.message)) return verdict('transient', lockRetries, 'lock')
   if (limitText.test(error.message)) {
-    return { errorClass: 'transient', maxRetries: lockRetries ?? LIMIT_TEXT_RETRIES }
+    return verdict('transient', lockRetries ?? LIMIT_TEXT_RETRIES, 'apex_limit')
   }
   return null
 }
@@ -38,19 +47,20 @@ function verdictOf(error: ProviderError, place: 'item' | 'request', type: GroupT
   if (byText !== null) return byText
   if (row === undefined) return null
   // Of two upserts racing with one new key the loser sees the winner's record; sent again it updates it (facts 3.2).
-  if (error.code === 'DUPLICATE_VALUE' && type === 'upsert') return { errorClass: 'transient', maxRetries: 1 }
-  const errorClass = row[place]
-  return row.maxRetries === undefined ? { errorClass } : { errorClass, maxRetries: row.maxRetries }
+  if (error.code === 'DUPLICATE_VALUE' && type === 'upsert') return verdict('transient', 1, undefined)
+  return verdict(row[place], row.maxRetries, row.cause)
 }
 
-/** The verdict that outranks the others; the retries allowed are the fewest among those of its class. */
+/**
+ * The verdict that outranks the others; the retries allowed are the fewest among those of its class, and
+ * the cause is the first that one of them has.
+ */
 function strongest(verdicts: Verdict[], ranking: readonly ErrorClass[]): Verdict {
-  const errorClass =
-    ranking.find((one) => verdicts.some((verdict) => verdict.errorClass === one)) ?? 'ambiguous'
-  const bounds = verdicts
-    .filter((verdict) => verdict.errorClass === errorClass)
-    .flatMap((verdict) => (verdict.maxRetries === undefined ? [] : [verdict.maxRetries]))
-  return bounds.length === 0 ? { errorClass } : { errorClass, maxRetries: Math.min(...bounds) }
+  const errorClass = ranking.find((one) => verdicts.some((other) => other.errorClass === one)) ?? 'ambiguous'
+  const deciding = verdicts.filter((one) => one.errorClass === errorClass)
+  const bounds = deciding.flatMap(({ maxRetries }) => (maxRetries === undefined ? [] : [maxRetries]))
+  const cause = deciding.find((one) => one.cause !== undefined)?.cause
+  return verdict(errorClass, bounds.length === 0 ? undefined : Math.min(...bounds), cause)
 }
 
 // One permanent error sinks its record whatever else was wrong with it.

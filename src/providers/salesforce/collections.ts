@@ -26,8 +26,11 @@ function withAttributes(text: string, attributes: string): string {
   return emptyObject.test(record) ? `{${attributes}}` : `{${attributes},${record.slice(1)}`
 }
 
-/** One segment of a path. Dots alone would be read as "here" and "up", encoded or not. */
-function segment(name: string, what: string): string {
+/**
+ * One segment of a path. Dots alone would be read as "here" and "up", encoded or not.
+ * @throws {InvalidGroup}
+ */
+export function segment(name: string, what: string): string {
   if (name === '' || name === '.' || name === '..') throw new InvalidGroup(`The ${what} is not a name.`)
   return encodeURIComponent(name)
 }

@@ -1,4 +1,4 @@
-import type { ErrorClass } from '../../model/outcome.ts'
+import type { ErrorClass, FailureCause } from '../../model/outcome.ts'
 
 /** What is known of one Salesforce error code. */
 export interface ErrorRow {
@@ -8,6 +8,8 @@ export interface ErrorRow {
   request: ErrorClass
   /** How often it may be sent again; unset leaves it to the deadline. */
   maxRetries?: number
+  /** What lies behind it, where the code alone tells. */
+  cause?: FailureCause
   /**
    * The code covers several causes and the text tells which: a lock or a limit inside it makes the row
    * `transient`. The number bounds the retries after a lock; `null` leaves them to the deadline.
@@ -37,10 +39,13 @@ const transient = (reason: string, extra: Partial<ErrorRow> = {}): ErrorRow =>
  */
 export const errorTable: ReadonlyMap<string, ErrorRow> = new Map(
   Object.entries({
-    UNABLE_TO_LOCK_ROW: transient('another save holds the record or its parent'),
+    UNABLE_TO_LOCK_ROW: transient('another save holds the record or its parent', { cause: 'lock' }),
     REQUEST_LIMIT_EXCEEDED: both('throttled', 'one of three limits of the org; the message tells which'),
     TOO_MANY_APEX_REQUESTS: transient('too much Apex runs at once; passes after a short wait'),
-    QUERY_TIMEOUT: transient('a query in the processing took too long', { maxRetries: 3 }),
+    QUERY_TIMEOUT: transient('a query in the processing took too long; fewer records make it shorter', {
+      maxRetries: 3,
+      cause: 'apex_limit',
+    }),
     SERVER_UNAVAILABLE: transient('overloaded, and it said so itself, so nothing ran'),
     INSERT_UPDATE_DELETE_NOT_ALLOWED_DURING_MAINTENANCE: transient('read-only window of minutes'),
     TXN_SECURITY_METERING_ERROR: transient('evaluating the security policy took too long'),

@@ -1,21 +1,27 @@
-import { Connection } from 'jsforce/lib/connection.js'
 import { systemClock, type Clock } from '../../kernel/clock.ts'
 import type { Logger } from '../../kernel/log.ts'
 import type { CallAnswer } from '../../model/outcome.ts'
 import type { Session } from '../../model/credentials.ts'
-import type { CallOptions, Provider, ProviderGroup } from '../provider.ts'
-import { readAnswer } from './answer.ts'
-import { collectionsRequest, InvalidGroup } from './collections.ts'
-import { createHttpClient, type HttpFailure } from './http.ts'
-import { checkInstanceUrl, HOST_NOT_ALLOWED, OutboundRefused, type OutboundPolicy } from './outbound.ts'
+import type { CallOptions, FieldsRead, Provider } from '../provider.ts'
+import { lostAnswer, type Unanswered } from './answer.ts'
+import { CallSeries, refusedHere } from './call-series.ts'
+import { updateCollision } from './collisions.ts'
+import { InvalidGroup } from './collections.ts'
+import { ConnectionCache } from './connections.ts'
+import { ExpiringSet } from './expiring-set.ts'
+import { createHttpClient } from './http.ts'
+import { OutboundRefused, type OutboundPolicy } from './outbound.ts'
+import { readFields } from './read-fields.ts'
+import { sendGroups } from './send-groups.ts'
 import { openSession } from './session.ts'
-import { CallTransport } from './transport.ts'
 
 /** The API version that every call names (facts, scope: 60.0 is the oldest that has all that is used). */
 export const DEFAULT_API_VERSION = '67.0'
 
-/** jsforce Connections kept; one holds little, and making one again costs no request. */
-const MAX_CONNECTIONS = 200
+/** How long an org that refused a composite call is not asked for another one. */
+const COMPOSITE_REFUSED_MS = 3_600_000
+/** How long it is remembered that a field holds numbers; it hardly ever changes. */
+const NUMERIC_FIELD_MS = 24 * 3_600_000
 
 /** Settings of {@link createSalesforceProvider}. */
 export interface SalesforceOptions {
@@ -27,104 +33,75 @@ export interface SalesforceOptions {
   clock?: Clock
 }
 
-/** One jsforce Connection per session, the least recently used dropped first. */
-class ConnectionCache {
-  readonly #connections = new Map<string, Connection>()
-  readonly #policy: OutboundPolicy
-  readonly #version: string
-
-  constructor(policy: OutboundPolicy, version: string) {
-    this.#policy = policy
-    this.#version = version
-  }
-
-  /** @throws {OutboundRefused} when the session's instance URL may not be called. */
-  get({ accessToken, instanceUrl }: Session): Connection {
-    const key = `${instanceUrl} ${accessToken}`
-    const connection = this.#connections.get(key) ?? this.#connect(accessToken, instanceUrl)
-    this.#connections.delete(key)
-    this.#connections.set(key, connection)
-    const [oldest] = this.#connections.keys()
-    if (this.#connections.size > MAX_CONNECTIONS && oldest !== undefined) this.#connections.delete(oldest)
-    return connection
-  }
-
-  clear(): void {
-    this.#connections.clear()
-  }
-
-  #connect(accessToken: string, instanceUrl: string): Connection {
-    // Neither refreshFn nor oauth2.clientId nor refreshToken: jsforce must not refresh by itself, since it
-    // would do so without a lock, drop a rotated token, and repeat without end (facts 1.5).
-    return new Connection({
-      accessToken,
-      instanceUrl: checkInstanceUrl(instanceUrl, this.#policy),
-      version: this.#version,
-      logLevel: 'NONE',
-    })
-  }
-}
-
-const refusedHere = (code: string, message: string, errorClass: 'auth' | 'permanent'): CallAnswer => ({
-  kind: 'refused',
-  status: 0,
-  errors: [{ code, message, fields: [] }],
-  errorClass,
-  usage: null,
-})
-
-function failedCall(failure: HttpFailure): CallAnswer {
-  const { code, message, sent, status } = failure
-  // The instance is one we may not call: the connection's fault, as with any session that does not work.
-  if (code === HOST_NOT_ALLOWED && !sent) return refusedHere(code, message, 'auth')
-  return sent
-    ? {
-        kind: 'lost',
-        status,
-        error: { code, message: `The provider's answer was lost: ${message}`, fields: [] },
-      }
-    : { kind: 'not_sent', error: { code, message: `The provider was not reached: ${message}`, fields: [] } }
-}
-
 /**
- * Salesforce through jsforce: sObject Collections for writes, one call per group (facts 3), over a
- * transport of our own. Nothing is retried in here; what to do next is decided by whoever called.
+ * Salesforce through jsforce, over a transport of our own: sObject Collections for writes, several groups
+ * in one composite call (facts 3, 4.1), single-record calls where a collision has to be learnt (facts 7.2),
+ * retrieve and query for reads. Nothing is retried in here; what to do next is decided by whoever called.
  */
 export function createSalesforceProvider(options: SalesforceOptions): Provider {
   const { logger, apiVersion = DEFAULT_API_VERSION, allowInsecure, clock = systemClock } = options
   const policy: OutboundPolicy = { allowInsecure }
   const http = createHttpClient({ policy, clock })
   const connections = new ConnectionCache(policy, apiVersion)
+  const withoutComposite = new ExpiringSet(clock, COMPOSITE_REFUSED_MS)
+  const numeric = new ExpiringSet(clock, NUMERIC_FIELD_MS)
 
-  async function send(session: Session, group: ProviderGroup, limits: CallOptions): Promise<CallAnswer> {
-    const { method, path, body } = collectionsRequest(group)
-    const transport = new CallTransport(http, limits)
-    const headers = Object.fromEntries(group.headers.map(({ key, value }) => [key, value]))
-    const request =
-      body === null
-        ? { method, url: path, headers }
-        : { method, url: path, body, headers: { ...headers, 'content-type': 'application/json' } }
-    // As text, since the answer is read from the transport, where its status and headers are as well.
-    const call = connections.get(session).request(request, { transport, responseType: 'text/plain' })
-    await call.catch(() => undefined)
-    const { outcome } = transport
-    return outcome.kind === 'failure' ? failedCall(outcome) : readAnswer(outcome, group)
+  /** @throws {OutboundRefused} */
+  const seriesFor = (session: Session, limits: CallOptions): CallSeries =>
+    new CallSeries(connections.get(session), http, clock, limits)
+
+  /** What a thrown error means for what was not answered before it. */
+  function answerTo(error: unknown): Unanswered {
+    if (error instanceof OutboundRefused) return refusedHere(error.code, error.message, 'auth')
+    if (error instanceof InvalidGroup) return refusedHere('INVALID_GROUP', error.message, 'permanent')
+    // A fault of ours, at a point that is not known: the one safe word is that it may have been written.
+    logger.error({ err: error }, 'a call failed in an unforeseen way')
+    return lostAnswer(null, 'INTERNAL', 'The provider failed in an unforeseen way; the log says how.')
+  }
+
+  /** Runs calls on one session; what they throw becomes the answer. */
+  async function run<T>(
+    session: Session,
+    limits: CallOptions,
+    work: (series: CallSeries) => Promise<T>,
+  ): Promise<{ answer: T | Unanswered; calls: number }> {
+    let series: CallSeries | null = null
+    try {
+      series = seriesFor(session, limits)
+      const answer = await work(series)
+      return { answer, calls: series.calls }
+    } catch (error) {
+      return { answer: answerTo(error), calls: series?.calls ?? 0 }
+    }
   }
 
   return {
     name: 'salesforce',
     openSession: (credentials, limits) => openSession({ http, policy, clock }, credentials, limits),
-    async sendGroup(session, group, limits) {
-      try {
-        return await send(session, group, limits)
-      } catch (error) {
-        if (error instanceof OutboundRefused) return refusedHere(error.code, error.message, 'auth')
-        if (error instanceof InvalidGroup) return refusedHere('INVALID_GROUP', error.message, 'permanent')
-        // A fault of ours, at a point that is not known: the one safe word is that it may have been written.
-        logger.error({ err: error }, 'sending a group failed in an unforeseen way')
-        const message = 'The provider failed in an unforeseen way; the log says how.'
-        return { kind: 'lost', status: null, error: { code: 'INTERNAL', message, fields: [] } }
+    async sendGroups(session, groups, limits) {
+      const answers: (CallAnswer | undefined)[] = groups.map(() => undefined)
+      const { instanceUrl } = session
+      const composite = {
+        apiVersion,
+        isRefused: () => withoutComposite.has(instanceUrl),
+        noteRefused: () => withoutComposite.add(instanceUrl),
       }
+      const { answer, calls } = await run(session, limits, async (series) => {
+        await sendGroups(series, groups, composite, answers)
+        return null
+      })
+      const missing = answer ?? lostAnswer(null, 'NO_ANSWER', 'The provider gave no answer for this group.')
+      return { answers: answers.map((one) => one ?? missing), calls }
+    },
+    updateCollision: (session, group, position, limits) =>
+      run<CallAnswer>(session, limits, (series) => updateCollision(series, group, position)),
+    async readFields(session, read, limits) {
+      const use = { apiVersion, instanceUrl: session.instanceUrl, numeric }
+      const { answer, calls } = await run<FieldsRead>(session, limits, (series) =>
+        readFields(series, read, use),
+      )
+      // Nothing was written, whatever went wrong.
+      return { answer: answer.kind === 'lost' ? { kind: 'not_sent', error: answer.error } : answer, calls }
     },
     async close() {
       connections.clear()

@@ -1,6 +1,7 @@
 import { OAuth2 } from 'jsforce/lib/oauth2.js'
 import type { Clock } from '../../kernel/clock.ts'
 import type { Credentials, MintedSession } from '../../model/credentials.ts'
+import { normaliseRecordId } from '../../model/salesforce-id.ts'
 import { SessionError, type CallOptions } from '../provider.ts'
 import type { HttpAnswer, HttpClient, HttpFailure } from './http.ts'
 import { audienceOf, signAssertion } from './jwt-assertion.ts'
@@ -11,6 +12,7 @@ import {
   OutboundRefused,
   type OutboundPolicy,
 } from './outbound.ts'
+import { removeSecrets } from './remove-secrets.ts'
 import { CallTransport, isRedirect } from './transport.ts'
 
 /** What opening a session needs. */
@@ -58,15 +60,13 @@ function checkToken(token: string): string {
   return token
 }
 
-/** Takes what is secret out of a text of the login host, and cuts it to what a message needs. */
-function withoutSecrets(text: string, credentials: OAuthCredentials): string {
-  const secrets = Object.entries(credentials).flatMap(([name, value]) =>
-    ['clientSecret', 'refreshToken', 'privateKey'].includes(name) && typeof value === 'string' && value !== ''
-      ? [value]
-      : [],
-  )
-  return secrets.reduce((safe, secret) => safe.replaceAll(secret, '[removed]'), text).slice(0, 300)
-}
+/** Characters of a login host's text that are read, and that a message holds. */
+const MAX_READ = 4_000
+const MAX_SHOWN = 300
+
+/** Takes what was sent and is secret out of a text of the login host, and cuts it to what a message needs. */
+const withoutSecrets = (text: string, { secrets }: CallTransport): string =>
+  removeSecrets(text.slice(0, MAX_READ), secrets).slice(0, MAX_SHOWN)
 
 /** Posts the grant through jsforce. Its own reading of the answer is left aside: it loses the status. */
 async function postGrant(
@@ -106,9 +106,13 @@ async function postGrant(
 const lostKind = (credentials: OAuthCredentials): SessionError['kind'] =>
   credentials.type === 'oauth2-refresh-token' ? 'ambiguous' : 'transient'
 
-function failedCall(failure: HttpFailure, credentials: OAuthCredentials): SessionError {
+function failedCall(
+  failure: HttpFailure,
+  credentials: OAuthCredentials,
+  transport: CallTransport,
+): SessionError {
   if (failure.code === HOST_NOT_ALLOWED) return new SessionError('permanent', failure.code, failure.message)
-  const message = withoutSecrets(failure.message, credentials)
+  const message = withoutSecrets(failure.message, transport)
   return failure.sent
     ? new SessionError(lostKind(credentials), failure.code, `The login host's answer was lost: ${message}`)
     : new SessionError('transient', failure.code, `The login host could not be reached: ${message}`)
@@ -124,7 +128,7 @@ function parseObject(text: string): Record<string, unknown> {
 }
 
 /** The error for an answer that holds no session (facts 1.3). */
-function refusal(answer: HttpAnswer, credentials: OAuthCredentials): SessionError {
+function refusal(answer: HttpAnswer, credentials: OAuthCredentials, transport: CallTransport): SessionError {
   const { status, headers } = answer
   if (isRedirect(status)) {
     const target = URL.parse(headers.location ?? '')?.host ?? 'another host'
@@ -142,8 +146,8 @@ function refusal(answer: HttpAnswer, credentials: OAuthCredentials): SessionErro
         ? lostKind(credentials)
         : 'permanent'
     const detail = typeof description === 'string' ? `: ${description}` : ''
-    const message = withoutSecrets(`The login host refused with ${error}${detail}`, credentials)
-    return new SessionError(kind, withoutSecrets(error, credentials), message)
+    const message = withoutSecrets(`The login host refused with ${error}${detail}`, transport)
+    return new SessionError(kind, withoutSecrets(error, transport), message)
   }
   const message = `The login host answered ${status} without a session.`
   const code = `HTTP_${status}`
@@ -153,17 +157,28 @@ function refusal(answer: HttpAnswer, credentials: OAuthCredentials): SessionErro
   return new SessionError(isRefusal && !isPage ? 'permanent' : lostKind(credentials), code, message)
 }
 
+/** The org's id, 18 characters, from the identity URL `…/id/<orgId>/<userId>` (facts 1.1); else null. */
+function orgIdOf(identityUrl: unknown): string | null {
+  const id =
+    typeof identityUrl === 'string' ? /\/id\/(00D[^/]*)\/[^/]+\/?$/.exec(identityUrl)?.[1] : undefined
+  return id === undefined ? null : normaliseRecordId(id)
+}
+
 function readSession(
   answer: HttpAnswer,
   credentials: OAuthCredentials,
   policy: OutboundPolicy,
+  transport: CallTransport,
 ): MintedSession {
   const token = answer.status === 200 ? parseObject(answer.body) : {}
   const { access_token: accessToken, instance_url: instanceUrl, refresh_token: refreshToken } = token
-  if (typeof accessToken !== 'string' || typeof instanceUrl !== 'string') throw refusal(answer, credentials)
+  if (typeof accessToken !== 'string' || typeof instanceUrl !== 'string')
+    throw refusal(answer, credentials, transport)
+  const orgId = orgIdOf(token.id)
   const session: MintedSession = {
     accessToken: checkToken(accessToken),
     instanceUrl: allowed(() => checkInstanceUrl(instanceUrl, policy)),
+    ...(orgId === null ? {} : { orgId }),
   }
   if (credentials.type !== 'oauth2-refresh-token' || typeof refreshToken !== 'string') return session
   return refreshToken === credentials.refreshToken || refreshToken === ''
@@ -189,6 +204,6 @@ export async function openSession(
   const transport = new CallTransport(http, options)
   await postGrant(credentials, loginUrl.href, transport, clock)
   const { outcome } = transport
-  if (outcome.kind === 'failure') throw failedCall(outcome, credentials)
-  return readSession(outcome, credentials, policy)
+  if (outcome.kind === 'failure') throw failedCall(outcome, credentials, transport)
+  return readSession(outcome, credentials, policy, transport)
 }

@@ -1,6 +1,8 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { silentLogger } from '../../src/kernel/log.ts'
-import type { Provider, ProviderGroup } from '../../src/providers/provider.ts'
+import type { Session } from '../../src/model/credentials.ts'
+import type { CallAnswer } from '../../src/model/outcome.ts'
+import type { CallOptions, Provider, ProviderGroup } from '../../src/providers/provider.ts'
 import { createSalesforceProvider } from '../../src/providers/salesforce/index.ts'
 import { rawAnswer, startRawServer, unusedPort, type RawRequest, type RawServer } from './raw-server.ts'
 
@@ -34,6 +36,17 @@ const group = (part: Partial<ProviderGroup> = {}): ProviderGroup => ({
   records: ['{"LastName":"Itō"}'],
   ...part,
 })
+/** The answer to one group, and the calls that it took. */
+async function sendOne(
+  one: Session,
+  options: CallOptions,
+  part: Partial<ProviderGroup> = {},
+  through = provider,
+): Promise<CallAnswer & { calls: number }> {
+  const { answers, calls } = await through.sendGroups(one, [group(part)], options)
+  expect(answers).toHaveLength(1)
+  return { ...answers[0]!, calls }
+}
 const success = '[{"id":"003A","success":true,"errors":[]}]'
 
 describe('a call', () => {
@@ -46,11 +59,14 @@ describe('a call', () => {
         }),
       )
     }
-    expect(await provider.sendGroup(session(), group(), limits)).toEqual({
+    expect(await sendOne(session(), limits)).toEqual({
       kind: 'answered',
       status: 200,
-      records: [{ ok: true, recordId: '003A', created: true }],
+      records: [
+        { ok: true, recordId: '003A', created: true, raw: { id: '003A', success: true, errors: [] } },
+      ],
       usage: { used: 7, limit: 15000 },
+      calls: 1,
     })
     const { head = '', body = '' } = host.requests[0] ?? {}
     expect(head).toMatch(/^POST \/services\/data\/v67\.0\/composite\/sobjects HTTP/)
@@ -63,8 +79,8 @@ describe('a call', () => {
   it('uses the API version that it was made with, and each session its own token', async () => {
     const other = createSalesforceProvider({ logger: silentLogger, allowInsecure: true, apiVersion: '60.0' })
     answerWith = ({ socket }) => socket.write(rawAnswer(200, success))
-    const upsert = group({ type: 'upsert', externalIdField: 'Key__c' })
-    for (const token of ['a', 'b', 'a']) await other.sendGroup(session(token), upsert, limits)
+    const upsert = { type: 'upsert', externalIdField: 'Key__c' } as const
+    for (const token of ['a', 'b', 'a']) await sendOne(session(token), limits, upsert, other)
     await other.close()
     const seen = host.requests.map(({ head }) => [
       /^(\S+ \S+)/.exec(head)?.[1],
@@ -123,13 +139,13 @@ describe('every ending is an answer, and none is repeated', () => {
     ['a reset', ({ socket }) => socket.resetAndDestroy(), { kind: 'lost', status: null }],
   ])('%s', async (_, answer, expected) => {
     answerWith = answer
-    expect(await provider.sendGroup(session(), group(), limits)).toMatchObject(expected)
+    expect(await sendOne(session(), limits)).toMatchObject(expected)
     expect(host.requests).toHaveLength(1)
   })
 
   it('silence until time is up', async () => {
     answerWith = () => undefined
-    expect(await provider.sendGroup(session(), group(), { timeoutMs: 100 })).toMatchObject({
+    expect(await sendOne(session(), { timeoutMs: 100 })).toMatchObject({
       kind: 'lost',
       status: null,
       error: { code: 'TIMEOUT' },
@@ -138,14 +154,14 @@ describe('every ending is an answer, and none is repeated', () => {
 
   it('nobody there, or aborted before: not sent', async () => {
     const nowhere = { accessToken: 'x', instanceUrl: `http://127.0.0.1:${await unusedPort()}` }
-    expect(await provider.sendGroup(nowhere, group(), limits)).toMatchObject({
+    expect(await sendOne(nowhere, limits)).toMatchObject({
       kind: 'not_sent',
       error: { code: 'ECONNREFUSED' },
     })
     const aborted = { ...limits, signal: AbortSignal.abort() }
-    expect(await provider.sendGroup(session(), group(), aborted)).toMatchObject({ kind: 'not_sent' })
+    expect(await sendOne(session(), aborted)).toMatchObject({ kind: 'not_sent' })
     await provider.close()
-    expect(await provider.sendGroup(session(), group(), limits)).toMatchObject({ kind: 'not_sent' })
+    expect(await sendOne(session(), limits)).toMatchObject({ kind: 'not_sent' })
     expect(host.requests).toHaveLength(0)
   })
 
@@ -156,7 +172,7 @@ describe('every ending is an answer, and none is repeated', () => {
       host.url.replace('http://127.0.0.1', 'https://localhost'),
       'nonsense',
     ]) {
-      expect(await strict.sendGroup({ accessToken: 'x', instanceUrl }, group(), limits)).toMatchObject({
+      expect(await sendOne({ accessToken: 'x', instanceUrl }, limits, {}, strict)).toMatchObject({
         kind: 'refused',
         status: 0,
         errorClass: 'auth',
@@ -164,7 +180,7 @@ describe('every ending is an answer, and none is repeated', () => {
       })
     }
     await strict.close()
-    expect(await provider.sendGroup(session(), group({ records: [] }), limits)).toMatchObject({
+    expect(await sendOne(session(), limits, { records: [] })).toMatchObject({
       kind: 'refused',
       status: 0,
       errorClass: 'permanent',
