@@ -13,18 +13,28 @@ export interface ClaimRequest {
   leaseSeconds: number
   /** Bytes of records that a group may hold; a single bigger one goes alone. */
   maxBytes: number
+  /** Takes what waits even if the lane is not ready: a rider in a call that is made anyway. */
+  rides: boolean
+  /** For a synchronous call, which waits for it. */
+  synchronous: boolean
+  /** What other calls in flight lock at the provider: writes that lock the same are left for later. */
+  heldParents: string[]
 }
 
-/** One member of a claimed batch, in the order of the request. */
+/** One member of a claimed batch. */
 export interface ClaimedWrite {
   id: string
+  /** Place of the record in the request; writes that are sent as one record share it. */
+  position: number
   record: string
-  /** Provider calls made before this one. */
+  /** Provider calls made before this one that count as attempts. */
   attempts: number
   /** Rounds in which it was undone with its group and sent again. */
   rollbacks: number
   /** Seconds until retries end; negative when they have. */
   deadlineSeconds: number
+  /** Fields that are sent only where the provider's record has no value yet. */
+  ifEmpty: string[] | null
 }
 
 /** A claimed batch: what is needed to send it. */
@@ -38,9 +48,14 @@ export interface ClaimedBatch {
   externalIdField: string | null
   allOrNone: boolean
   onRollback: 'fail' | 'resend'
+  merge: boolean
   headers: { key: string; value: string }[]
+  options: Record<string, boolean>
+  /** Whether it is of a caller-built batch. */
+  isCallersBatch: boolean
   /** Milliseconds that the earliest member is past its deadline; 0 or less when the lane was full first. */
   lateMs: number
+  /** In the order of the request. */
   members: ClaimedWrite[]
 }
 
@@ -61,8 +76,7 @@ interface Row {
   attempts: number
   rollbacks: number
   deadline_seconds: number
-  available_at: Date
-  seq: number
+  if_empty: string[] | null
   installation_id: string
   project_id: string
   object_name: string
@@ -70,89 +84,133 @@ interface Row {
   external_id_field: string | null
   all_or_none: boolean
   on_rollback: 'fail' | 'resend'
+  merge: boolean
   headers: { key: string; value: string }[]
+  options: Record<string, boolean>
+  operation_id: string | null
   due_at: Date | null
   ready_again: boolean
   late_ms: number
 }
 
+/** Rows that a claim reads: two groups and one, and more where it may have to step over some. */
+const WINDOW = 2 * MAX_GROUP + 1
+const WIDE_WINDOW = 1_000
+/** Seconds until a lane is looked at again whose due writes wait for another call's parents, or for members of their batch. */
+const LOOK_AGAIN = { parents: 0.25, members: 1 }
+
+/** Locks lanes for the length of a transaction, in the one order in which lanes are locked everywhere. */
+export async function lockForClaim(tx: Tx, laneIds: string[]): Promise<void> {
+  await tx`select from lane where id = any (${laneIds}::uuid[]) order by id for no key update`
+}
+
 /**
  * Claims the next group of a lane in one statement, if it is ready: as many members as its smallest
- * `maxRecords` waiting, or the earliest deadline passed. Oldest first, at most {@link MAX_GROUP}, at
- * most `maxBytes`.
+ * `maxRecords` waiting, or the earliest deadline passed. At most {@link MAX_GROUP}, at most `maxBytes`.
  *
- * The lane's row is locked for the length of the transaction, by a statement of its own: the claim that
- * follows must see every row that was committed before the lock was had, and a statement sees only what
- * was committed before it began. So claims of one lane come one after the other, none of them can set
- * the lane's due time from rows that are out of date, and they need not skip each other's rows.
+ * Call it with the lane locked by a statement of its own ({@link lockForClaim}): the claim must see
+ * every row that was committed before the lock was had, and a statement sees only what was committed
+ * before it began. So claims of one lane come one after the other, none of them can set the lane's due
+ * time from rows that are out of date, and they need not skip each other's rows.
  *
  * Times are compared with the statement's own, not the transaction's: that one may lie before the times
  * of writes that were committed while the lane's lock was waited for.
  *
- * The claim looks at two groups' worth of rows, however long the lane is: the first is claimed, the
- * rest says when the lane is due next. The oldest rows are enough for that: if more than a group is
- * left, the lane is ready at once, whatever the deadlines.
+ * The claim looks at two groups' worth of the oldest rows, however long the lane is: the first is
+ * claimed, the rest says when the lane is due next. If more than a group is left, the lane is ready at
+ * once, whatever the deadlines.
+ *
+ * Who goes first: those whose deadline has passed, then the oldest; and with each those of the next rows
+ * that lock the same parent at the provider, so that children of one parent share a request instead of
+ * meeting at its lock (facts 8). Writes whose parent another call in flight holds are stepped over. Within
+ * the request they stand in the order of their acceptance.
+ *
+ * A caller-built batch with allOrNone leaves whole or not at all.
  */
 export async function claimBatch(tx: Tx, request: ClaimRequest): Promise<ClaimResult> {
-  // Not awaited one by one: both statements go out in one round trip.
-  const [, rows] = await Promise.all([
-    tx`select from lane where id = ${request.laneId} for no key update`,
-    claimStatement(tx, request),
-  ])
-  return toResult(request, rows)
+  return toResult(request, await claimStatement(tx, request))
 }
 
 /** The claim itself, not sent yet: exported so that its plan can be held by a test. */
 export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
     with lane_row as materialized (
       select * from lane where id = ${request.laneId}
-    ), seen as materialized (
-      select w.id, w.seq, w.available_at, w.due_at, w.max_records, w.bytes, w.attempts
+    ), near as materialized (
+      select w.id, w.seq, w.available_at, w.due_at, w.max_records, w.bytes, w.attempts, w.parents,
+        coalesce(w.parents && ${request.heldParents}::uuid[], false) as shut
       from write w
       where w.lane_id = ${request.laneId} and w.state = 'queued' and not w.blocked and w.available_at <= statement_timestamp()
         and w.id >= (select from_id from lane_row)
       order by w.available_at, w.seq
-      limit ${2 * MAX_GROUP + 1}
+      limit ${request.heldParents.length === 0 ? WINDOW : WIDE_WINDOW}
+    ), shut as materialized (
+      select count(*) as size, coalesce(bool_or(due_at <= statement_timestamp()), false) as due, min(due_at) as due_at
+      from near where shut
+    ), seen as materialized (
+      select *, row_number() over (order by available_at, seq) as place
+      from near where not shut order by available_at, seq limit ${WINDOW}
+    ), clustered as materialized (
+      select *, min(place) over cluster as lead, bool_or(due_at <= statement_timestamp()) over cluster as due
+      from seen window cluster as (partition by coalesce(parents[1], id))
     ), placed as materialized (
-      select *, row_number() over w as place, sum(bytes) over w as bytes_to_here
-      from seen window w as (order by available_at, seq)
+      select *, row_number() over w as turn, sum(bytes) over w as bytes_to_here
+      from clustered window w as (order by due desc, lead, place)
     ), first_group as materialized (
       select count(*) as size, min(max_records) as max_records, min(due_at) as due_at
-      from placed where place <= ${MAX_GROUP}
+      from placed where turn <= ${MAX_GROUP}
+    ), whole as materialized (
+      -- a caller-built batch: all of its members, or not yet
+      select l.operation_id is null or not l.all_or_none or
+        (select count(*) from seen) = (select cardinality(o.members) from operation o where o.id = l.operation_id) as ok
+      from lane_row l
     ), picked as materialized (
-      select p.* from placed p, first_group g
-      where (g.size >= g.max_records or g.due_at <= statement_timestamp())
-        and p.place <= g.max_records and (p.bytes_to_here <= ${request.maxBytes} or p.place = 1)
+      select p.* from placed p, first_group g, lane_row l
+      where (select ok from whole)
+        and (${request.rides} or g.size >= g.max_records or g.due_at <= statement_timestamp())
+        and (p.turn <= g.max_records and (p.bytes_to_here <= ${request.maxBytes} or p.turn = 1)
+             or (l.operation_id is not null and l.all_or_none))
     ), rest as materialized (
       select * from placed p where not exists (select from picked where picked.id = p.id)
     ), rest_group as materialized (
       select count(*) as size, min(max_records) as max_records, min(due_at) as due_at
-      from (select * from rest order by place limit ${MAX_GROUP}) r
+      from (select * from rest order by turn limit ${MAX_GROUP}) r
     ), later as materialized (
       -- rows that wait for another try: the first to come is the lane's next one
       select w.available_at, w.id from write w
       where w.lane_id = ${request.laneId} and w.state = 'queued' and not w.blocked and w.available_at > statement_timestamp()
         and w.id >= (select from_id from lane_row)
       order by w.available_at limit 1
+    ), readiness as materialized (
+      select g.*, (select ok from whole) and g.size > 0
+        and (g.size >= g.max_records or g.due_at <= statement_timestamp()) as ready
+      from rest_group g
     ), after as materialized (
       select
-        case when g.size > 0 and (g.size >= g.max_records or g.due_at <= statement_timestamp()) then statement_timestamp()
-             else least(g.due_at, (select available_at from later)) end as due_at,
-        g.size > 0 and (g.size >= g.max_records or g.due_at <= statement_timestamp()) as ready_again,
+        case when g.ready then statement_timestamp()
+             else least(
+               case when (select ok from whole) then g.due_at
+                    when g.size > 0 then statement_timestamp() + make_interval(secs => ${LOOK_AGAIN.members}) end,
+               case when s.due or s.size >= ${MAX_GROUP} then statement_timestamp() + make_interval(secs => ${LOOK_AGAIN.parents})
+                    else s.due_at end,
+               (select available_at from later)) end as due_at,
+        g.ready as ready_again,
         coalesce(g.max_records, ${MAX_GROUP}) as max_records,
-        (select count(*) from seen) > ${2 * MAX_GROUP} as more
-      from rest_group g
+        (select count(*) from seen) >= ${WINDOW} or s.size > 0 as more,
+        not g.ready and s.size > 0 as shut
+      from readiness g, shut s
     ), made as (
       insert into batch (id, lane_id, installation_id, project_id, call_id, object_name, type, all_or_none, members,
-                         attempt, worker, lease_until)
+                         attempt, worker, lease_until, synchronous, parents)
       select ${request.batchId}, l.id, l.installation_id, l.project_id, ${request.callId}, l.object_name, l.type,
              l.all_or_none, array(select id from picked order by place),
              (select max(attempts) + 1 from picked), ${request.worker},
-             statement_timestamp() + make_interval(secs => ${request.leaseSeconds})
+             statement_timestamp() + make_interval(secs => ${request.leaseSeconds}), ${request.synchronous},
+             array(select distinct parent from picked, unnest(picked.parents) as parent)
       from lane_row l where exists (select from picked)
     ), lane_after as (
       update lane set
         due_at = a.due_at,
+        held_by = case when a.shut then 'parent' end,
         max_records = a.max_records,
         waiting = case when a.more then lane.waiting - (select count(*) from picked where attempts = 0)
                        else (select count(*) from rest where attempts = 0) end,
@@ -161,14 +219,14 @@ export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
     ), claimed as (
       update write w set state = 'sending', batch_id = ${request.batchId}, updated_at = statement_timestamp()
       where w.id = any (array(select id from picked)) and w.state = 'queued'
-      returning w.id, w.record, w.attempts, w.rollbacks, w.available_at, w.seq,
+      returning w.id, w.record, w.attempts, w.rollbacks, w.if_empty,
                 extract(epoch from w.deadline_at - statement_timestamp())::float8 as deadline_seconds
     )
-    select c.*, l.installation_id, l.project_id, l.object_name, l.type, l.external_id_field, l.all_or_none, l.on_rollback, l.headers,
-           a.due_at, a.ready_again,
+    select c.*, l.installation_id, l.project_id, l.object_name, l.type, l.external_id_field, l.all_or_none,
+           l.on_rollback, l.merge, l.headers, l.options, l.operation_id, a.due_at, a.ready_again,
            coalesce(extract(epoch from statement_timestamp() - (select due_at from first_group))::float8 * 1000, 0) as late_ms
-    from lane_row l cross join after a left join claimed c on true
-    order by c.available_at, c.seq`
+    from lane_row l cross join after a left join (claimed c join picked p using (id)) on true
+    order by p.place`
 
 function toResult(request: ClaimRequest, rows: Row[]): ClaimResult {
   const [head] = rows
@@ -178,10 +236,12 @@ function toResult(request: ClaimRequest, rows: Row[]): ClaimResult {
     if (row.id === null) continue
     members.push({
       id: row.id,
+      position: members.length,
       record: row.record,
       attempts: row.attempts,
       rollbacks: row.rollbacks,
       deadlineSeconds: row.deadline_seconds,
+      ifEmpty: row.if_empty,
     })
   }
   const batch: ClaimedBatch | null =
@@ -197,7 +257,10 @@ function toResult(request: ClaimRequest, rows: Row[]): ClaimResult {
           externalIdField: head.external_id_field,
           allOrNone: head.all_or_none,
           onRollback: head.on_rollback,
+          merge: head.merge,
           headers: head.headers,
+          options: head.options,
+          isCallersBatch: head.operation_id !== null,
           lateMs: head.late_ms,
           members,
         }

@@ -7,10 +7,10 @@ export async function ensureLane(sql: Sql, key: LaneKey): Promise<string> {
   const hash = laneKeyHash(laneKeyText(key))
   const [made] = await sql<{ id: string }[]>`
     insert into lane (id, project_id, integration_id, installation_id, object_name, type, external_id_field,
-                      all_or_none, on_rollback, merge, headers, options, key_hash)
+                      all_or_none, on_rollback, merge, headers, options, key_hash, operation_id)
     values (${newId()}, ${key.projectId}, ${key.integrationId}, ${key.installationId}, ${key.objectName},
             ${key.type}, ${key.externalIdField}, ${key.allOrNone}, ${key.onRollback}, ${key.merge},
-            ${sql.json(key.headers)}, ${sql.json(key.options)}, ${hash})
+            ${sql.json(key.headers)}, ${sql.json(key.options)}, ${hash}, ${key.operationId})
     on conflict (installation_id, key_hash) do nothing
     returning id`
   if (made !== undefined) return made.id

@@ -1,6 +1,9 @@
 import type { Sql, Tx } from '../db/connect.ts'
 import type { ProviderError } from '../model/outcome.ts'
 import { findNextWrites, freeWrites, lockOrder, type WokenLane } from './record-order.ts'
+import { findBehind } from './cancel-operation.ts'
+import { endOperations } from './end-operations.ts'
+import { lockLanes } from './hasten-heads.ts'
 import { announceEnded } from './outcome-channel.ts'
 
 /** The installation of a lane, which never changes; null when the lane is not there. */
@@ -10,13 +13,25 @@ export async function readLaneInstallation(sql: Sql, laneId: string): Promise<st
   return row?.installationId ?? null
 }
 
+/** Why a lane is put off. */
+export type HoldReason = 'connection' | 'session' | 'quota' | 'limit' | 'concurrency'
+
 /**
- * Puts off a lane that cannot be sent now: it is looked at again after `seconds`. Its writes stay where
- * they are, untouched, however many wait. Null when nothing waits in it.
+ * Puts off a lane that cannot be sent now: it is looked at again after `seconds`, unless it is due later
+ * than that anyway. Its writes stay where they are, untouched, however many wait.
+ *
+ * @returns when the lane is due now; null when nothing waits in it
  */
-export async function holdLane(tx: Tx, laneId: string, seconds: number): Promise<Date | null> {
+export async function holdLane(
+  tx: Tx,
+  laneId: string,
+  seconds: number,
+  reason: HoldReason,
+): Promise<Date | null> {
   const [row] = await tx<{ dueAt: Date }[]>`
-    update lane set due_at = now() + make_interval(secs => ${seconds})
+    update lane set
+      held_by = case when due_at < now() + make_interval(secs => ${seconds}) then ${reason} else held_by end,
+      due_at = greatest(due_at, now() + make_interval(secs => ${seconds}))
     where id = ${laneId} and due_at is not null
     returning due_at as "dueAt"`
   return row?.dueAt ?? null
@@ -34,27 +49,33 @@ export async function failExpired(
 ): Promise<{ ended: number; wake: WokenLane[] }> {
   const { laneId, installationId } = lane
   await lockOrder(tx, [installationId])
-  await tx`select from lane where id = ${laneId} for no key update`
-  const ended = await tx<{ id: string; record_key: string | null }[]>`
+  const due = await tx<{ id: string }[]>`
+    select id from write
+    where lane_id = ${laneId} and state = 'queued' and greatest(deadline_at, due_at) <= now()
+      and id >= (select from_id from lane where id = ${laneId})
+    order by available_at limit ${limit}`
+  if (due.length === 0) return { ended: 0, wake: [] }
+  const ids = due.map((row) => row.id)
+  const behind = await findBehind(tx, installationId, ids)
+  // All at once and in one order: a claim locks several lanes too, and without the order lock.
+  await lockLanes(tx, [laneId, ...behind.map((write) => write.laneId)])
+  const ended = await tx<EndedRow[]>`
     with expired as materialized (
-      select id, attempts, blocked from write
-      where lane_id = ${laneId} and state = 'queued' and greatest(deadline_at, due_at) <= now()
-        and id >= (select from_id from lane where id = ${laneId})
-      order by available_at limit ${limit}
+      select id, attempts, blocked from write where id = any (${ids}::uuid[]) and state = 'queued'
     ), counted as (
       update lane set waiting = waiting - (select count(*) from expired where attempts = 0 and not blocked) where id = ${laneId}
     )
     update write set state = 'failed', errors = coalesce(errors, ${tx.json([{ ...error }])}), ended_at = now(), updated_at = now()
     where id = any (array(select id from expired)) and state = 'queued'
-    returning id, record_key`
-  await announceEnded(
-    tx,
-    ended.map((row) => row.id),
-  )
+    returning id, record_key, operation_id`
+  await announceEnded(tx, await endOperations(tx, ended))
   const keys = ended.flatMap((row) => row.record_key ?? [])
   const next = keys.length > 0 ? await findNextWrites(tx, installationId, keys) : []
-  if (next.length === 0) return { ended: ended.length, wake: [] }
-  // In any order: every lane whose writes name records is locked under the order lock only.
-  await tx`select from lane where id = any (${next.map((write) => write.laneId)}::uuid[]) for no key update`
-  return { ended: ended.length, wake: await freeWrites(tx, next) }
+  return { ended: ended.length, wake: next.length > 0 ? await freeWrites(tx, next) : [] }
+}
+
+interface EndedRow {
+  id: string
+  record_key: string | null
+  operation_id: string | null
 }

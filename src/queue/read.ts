@@ -2,17 +2,12 @@ import type { Sql } from '../db/connect.ts'
 import type { ProviderError } from '../model/outcome.ts'
 import type { WriteState, WriteType } from '../model/write.ts'
 
-/** A write as it is shown (contract section 7). */
-export interface WriteView {
+/** One record of an operation. */
+export interface RecordView {
+  /** Id of its write. */
   id: string
-  projectId: string
-  integrationId: string
-  installationId: string
-  configId: string
-  objectName: string
-  type: WriteType
   state: WriteState
-  reference: string | null
+  /** Provider calls made for it; those that a limit turned away are not counted. */
   attempts: number
   lastAttemptAt: Date | null
   /** When it leaves next at the latest, while queued. */
@@ -21,33 +16,106 @@ export interface WriteView {
   recordId: string | null
   created: boolean | null
   errors: ProviderError[] | null
-  acceptedAt: Date
+  /** Whether it was sent as one with other writes to its record. */
+  merged: boolean
   updatedAt: Date
 }
 
-/** A write of a project by id; null when the project has none of that id. */
-export async function readWrite(sql: Sql, projectId: string, id: string): Promise<WriteView | null> {
-  const [row] = await sql<WriteView[]>`
-    select w.id, w.project_id as "projectId", l.integration_id as "integrationId",
-      w.installation_id as "installationId", w.config_id as "configId", w.object_name as "objectName", l.type,
-      w.state, w.reference, w.attempts, w.last_attempt_at as "lastAttemptAt",
-      case when w.state = 'queued' then greatest(w.due_at, w.available_at) end as "nextAttemptAt",
-      w.batch_id as "batchId", w.record_id as "recordId", w.created, w.errors,
-      w.accepted_at as "acceptedAt", w.updated_at as "updatedAt"
-    from write w join lane l on l.id = w.lane_id
-    where w.id = ${id} and w.project_id = ${projectId}`
-  return row ?? null
+/** An operation as it is shown (contract section 7): a write of its own, or a caller-built batch. */
+export interface OperationView {
+  id: string
+  projectId: string
+  integrationId: string
+  installationId: string
+  configId: string
+  objectName: string
+  type: WriteType
+  allOrNone: boolean
+  reference: string | null
+  acceptedAt: Date
+  /** A caller-built batch, of however many records. */
+  isBatch: boolean
+  /** One record, or those of a batch in the caller's order. */
+  records: RecordView[]
 }
 
-/** Which of these writes have ended. For those who wait, when a notification may have been missed. */
+type Row = Omit<OperationView, 'records'> & Omit<RecordView, 'id'> & { writeId: string }
+
+/**
+ * An operation of a project by id, with its records; null when the project has none of that id. The
+ * writes of a caller-built batch are no operations by themselves.
+ */
+export async function readOperation(sql: Sql, projectId: string, id: string): Promise<OperationView | null> {
+  const rows = await sql<Row[]>`
+    with found as (
+      select w.id, w.project_id, l.integration_id, w.installation_id, w.config_id, w.object_name, l.type,
+        l.all_or_none, w.reference, w.accepted_at, false as is_batch, w.id as write_id, 1::bigint as place
+      from write w join lane l on l.id = w.lane_id
+      where w.id = ${id} and w.project_id = ${projectId} and w.operation_id is null
+      union all
+      select o.id, o.project_id, o.integration_id, o.installation_id, o.config_id, o.object_name, o.type,
+        o.all_or_none, o.reference, o.accepted_at, true, m.id, m.place
+      from operation o cross join lateral unnest(o.members) with ordinality as m (id, place)
+      where o.id = ${id} and o.project_id = ${projectId}
+    )
+    select f.id, f.project_id as "projectId", f.integration_id as "integrationId",
+      f.installation_id as "installationId", f.config_id as "configId", f.object_name as "objectName", f.type,
+      f.all_or_none as "allOrNone", f.reference, f.accepted_at as "acceptedAt", f.is_batch as "isBatch",
+      w.id as "writeId", w.state, w.attempts, w.last_attempt_at as "lastAttemptAt",
+      case when w.state = 'queued' then greatest(w.due_at, w.available_at) end as "nextAttemptAt",
+      w.batch_id as "batchId", w.record_id as "recordId", w.created, w.errors, w.merged, w.updated_at as "updatedAt"
+    from found f join write w on w.id = f.write_id
+    order by f.place`
+  const [first] = rows
+  if (first === undefined) return null
+  const { projectId: project, integrationId, installationId, configId, objectName, type } = first
+  const { allOrNone, reference, acceptedAt, isBatch } = first
+  const records = rows.map(({ writeId, ...row }) => toRecord(writeId, row))
+  return {
+    id: first.id,
+    projectId: project,
+    integrationId,
+    installationId,
+    configId,
+    objectName,
+    type,
+    allOrNone,
+    reference,
+    acceptedAt,
+    isBatch,
+    records,
+  }
+}
+
+const toRecord = (id: string, row: Omit<Row, 'writeId'>): RecordView => ({
+  id,
+  state: row.state,
+  attempts: row.attempts,
+  lastAttemptAt: row.lastAttemptAt,
+  nextAttemptAt: row.nextAttemptAt,
+  batchId: row.batchId,
+  recordId: row.recordId,
+  created: row.created,
+  errors: row.errors,
+  merged: row.merged,
+  updatedAt: row.updatedAt,
+})
+
+/** Which of these operations have ended. For those who wait, when a notification may have been missed. */
 export async function readEnded(sql: Sql, ids: string[]): Promise<string[]> {
   const rows = await sql<{ id: string }[]>`
-    select id from write where id = any (${ids}::uuid[]) and state not in ('queued', 'sending')`
+    select id from write where id = any (${ids}::uuid[]) and state not in ('queued', 'sending')
+    union all
+    select o.id from operation o where o.id = any (${ids}::uuid[]) and not exists (
+      select from unnest(o.members) as m (id) join write w on w.id = m.id where w.state in ('queued', 'sending')
+    )`
   return rows.map((row) => row.id)
 }
 
 /** One line of a write's history, as kept. */
 export interface AttemptView {
+  writeId: string
+  /** The how-manieth call this was for the write, those that a limit turned away included. */
   number: number
   batchId: string
   callId: string
@@ -62,22 +130,26 @@ export interface AttemptView {
   answer: string | null
 }
 
-/** The provider calls that carried a write, in order. */
-export async function readAttempts(sql: Sql, writeId: string): Promise<AttemptView[]> {
+/** The provider calls that carried these writes, in order. */
+export async function readAttempts(sql: Sql, writeIds: string[]): Promise<AttemptView[]> {
   return sql<AttemptView[]>`
-    select a.number, a.batch_id as "batchId", b.call_id as "callId", cardinality(b.members) as "batchSize", a.position,
-      a.decision, a.status, a.errors, a.next_at as "nextAt", a.started_at as "startedAt", a.ended_at as "endedAt", b.answer
+    select a.write_id as "writeId", a.number, a.batch_id as "batchId", b.call_id as "callId",
+      cardinality(b.members) as "batchSize", a.position, a.decision, a.status, a.errors, a.next_at as "nextAt",
+      a.started_at as "startedAt", a.ended_at as "endedAt", b.answer
     from attempt a join batch b on b.id = a.batch_id
-    where a.write_id = ${writeId} order by a.number`
+    where a.write_id = any (${writeIds}::uuid[]) order by a.ended_at, a.batch_id, a.number, a.position`
 }
 
-/** The batch that holds a write that is being sent. */
-export async function readOpenBatch(
-  sql: Sql,
-  batchId: string,
-): Promise<{ batchId: string; size: number; claimedAt: Date } | null> {
-  const [row] = await sql<{ batchId: string; size: number; claimedAt: Date }[]>`
+/** A batch that is being sent. */
+export interface OpenBatch {
+  batchId: string
+  size: number
+  claimedAt: Date
+}
+
+/** Which of these batches are being sent, in the order in which they were claimed. */
+export async function readOpenBatches(sql: Sql, batchIds: string[]): Promise<OpenBatch[]> {
+  return sql<OpenBatch[]>`
     select id as "batchId", cardinality(members) as size, claimed_at as "claimedAt"
-    from batch where id = ${batchId} and state <> 'ended'`
-  return row ?? null
+    from batch where id = any (${batchIds}::uuid[]) and state <> 'ended' order by claimed_at, id`
 }

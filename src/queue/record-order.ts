@@ -90,7 +90,8 @@ export function freeWrites(tx: Tx, next: NextWrite[]): Promise<WokenLane[]> {
         waiting = l.waiting + a.count,
         max_records = least(l.max_records, a.max_records),
         from_id = least(l.from_id, a.first_id),
-        due_at = case when l.waiting + a.count >= least(l.max_records, a.max_records) then least(l.due_at, now())
+        due_at = case when l.held_by is not null and l.due_at > now() then l.due_at
+                      when l.waiting + a.count >= least(l.max_records, a.max_records) then least(l.due_at, now())
                       else least(l.due_at, greatest(a.due_at, now())) end
       from arriving a where l.id = a.lane_id
       returning l.id, l.installation_id, l.due_at

@@ -29,28 +29,23 @@ export interface ExpiredBatch {
   installationId: string
   /** Whether its call may have gone out. */
   started: boolean
+  /** Whether it was made by a synchronous call. */
+  synchronous: boolean
   type: WriteType
   externalIdField: string | null
-  members: { id: string; attempts: number; rollbacks: number; deadlineSeconds: number }[]
+  members: { id: string; position: number; attempts: number; rollbacks: number; deadlineSeconds: number }[]
 }
 
 /** Batches whose lease has run out, with the members that they still hold. */
 export async function findExpiredBatches(sql: Sql, limit: number): Promise<ExpiredBatch[]> {
   return sql<ExpiredBatch[]>`
-    select b.id as "batchId", b.lane_id as "laneId", b.installation_id as "installationId", b.state = 'started' as started, b.type,
+    select b.id as "batchId", b.lane_id as "laneId", b.installation_id as "installationId", b.state = 'started' as started, b.synchronous, b.type,
       (select external_id_field from lane where id = b.lane_id) as "externalIdField",
       coalesce((
-        select json_agg(json_build_object('id', w.id, 'attempts', w.attempts, 'rollbacks', w.rollbacks,
+        select json_agg(json_build_object('id', w.id, 'position', array_position(b.members, w.id) - 1, 'attempts', w.attempts, 'rollbacks', w.rollbacks,
                  'deadlineSeconds', extract(epoch from w.deadline_at - now())) order by array_position(b.members, w.id))
         from write w where w.id = any (b.members) and w.batch_id = b.id and w.state = 'sending'), '[]') as members
     from batch b
     where b.state <> 'ended' and b.lease_until <= now()
     order by b.lease_until limit ${limit}`
-}
-
-/** Makes the partitions of the days to come; returns how many were made. */
-export async function makePartitions(sql: Sql, daysAhead: number): Promise<number> {
-  const [row] = await sql<{ made: number }[]>`
-    select make_partitions((now() at time zone 'UTC')::date, (now() at time zone 'UTC')::date + ${daysAhead}::int) as made`
-  return row?.made ?? 0
 }

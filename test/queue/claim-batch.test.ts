@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newId } from '../../src/kernel/ids.ts'
-import { claimBatch } from '../../src/queue/claim-batch.ts'
+import { claimBatch, lockForClaim } from '../../src/queue/claim-batch.ts'
 import { arriveInLanes, insertWrites } from '../../src/queue/insert-writes.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import {
@@ -151,10 +151,16 @@ describe('claiming a group', () => {
     const inserted = Promise.withResolvers<undefined>()
     const commit = Promise.withResolvers<undefined>()
     const adding = sql().begin(async (tx) => {
-      const arrival = { laneId, count: 1, minDelaySeconds: 0, minMaxRecords: 100, firstId: second.write.id }
+      const arrival = {
+        laneId,
+        count: 1,
+        minDelaySeconds: 0,
+        minMaxRecords: 100,
+        firstId: second.writes[0].id,
+      }
       await Promise.all([
         arriveInLanes(tx, [arrival]),
-        insertWrites(tx, [{ ...second.write, laneId, blocked: false }]),
+        insertWrites(tx, [{ ...second.writes[0], laneId, blocked: false }]),
       ])
       inserted.resolve(undefined)
       await commit.promise
@@ -167,7 +173,7 @@ describe('claiming a group', () => {
     })
     commit.resolve(undefined)
     await adding
-    expect(ids(await claiming)).toEqual([first, second.write.id])
+    expect(ids(await claiming)).toEqual([first, second.writes[0].id])
     await expectLanesTrue(sql())
   })
 
@@ -179,6 +185,7 @@ describe('claiming a group', () => {
       await tx`select now()`
       first.push(...(await addWrites(sql(), several(lane, 60))))
       const id = newId()
+      await lockForClaim(tx, [laneId])
       return claimBatch(tx, {
         laneId,
         batchId: id,
@@ -186,6 +193,9 @@ describe('claiming a group', () => {
         worker: 'test',
         leaseSeconds: 60,
         maxBytes: 1_000_000,
+        rides: false,
+        synchronous: false,
+        heldParents: [],
       })
     })
     expect(ids(result)).toEqual(first.slice(0, 100))

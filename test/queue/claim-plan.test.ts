@@ -24,7 +24,8 @@ beforeAll(async () => {
            case when ${state} = 'queued' then null else now() end
     from write, generate_series(1, ${count}::int) where id = ${first!}`
   await copies(FINISHED, 'succeeded')
-  await copies(WAITING, 'queued')
+  // in parts: one statement for all may take longer than a statement may
+  for (let part = 0; part < 5; part += 1) await copies(WAITING / 5, 'queued')
   await sql`update lane set waiting = ${WAITING + 1}, due_at = now() where id = ${laneId}`
   await sql`analyze write`
 }, 180_000)
@@ -59,6 +60,9 @@ async function explainClaim(sql = database.sql, lane = laneId): Promise<Plan> {
     worker: 'test',
     leaseSeconds: 60,
     maxBytes: 1_000_000,
+    rides: false,
+    synchronous: false,
+    heldParents: [],
   }
   const [row] = await sql.begin(
     (tx) =>

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { failExpired, holdLane } from '../../src/queue/hold-lane.ts'
-import { readWrite } from '../../src/queue/read.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import {
   addWrites,
@@ -10,6 +9,7 @@ import {
   laneIdOf,
   laneKey,
   refuseIllegalMoves,
+  readWrite,
 } from '../support/queue-fixture.ts'
 
 let database: TestDatabase
@@ -31,7 +31,7 @@ describe('a lane that cannot be sent', () => {
     )
     const laneId = await laneIdOf(sql(), lane)
     const before = await sql()`select id, xmin::text from write where lane_id = ${laneId} order by id`
-    const at = await sql().begin((tx) => holdLane(tx, laneId, 15))
+    const at = await sql().begin((tx) => holdLane(tx, laneId, 15, 'connection'))
     expect(at!.getTime() - Date.now()).toBeGreaterThan(10_000)
     expect([
       ...(await sql()`select id, xmin::text from write where lane_id = ${laneId} order by id`),
@@ -46,7 +46,7 @@ describe('a lane that cannot be sent', () => {
     await addWrites(sql(), [incoming(lane, { delaySeconds: 0 })])
     const laneId = await laneIdOf(sql(), lane)
     await claim(sql(), laneId)
-    expect(await sql().begin((tx) => holdLane(tx, laneId, 15))).toBeNull()
+    expect(await sql().begin((tx) => holdLane(tx, laneId, 15, 'connection'))).toBeNull()
   })
 
   it('ends what has waited until its deadline, with the reason, and nothing else', async () => {

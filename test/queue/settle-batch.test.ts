@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newId } from '../../src/kernel/ids.ts'
-import { readAttempts, readWrite } from '../../src/queue/read.ts'
-import { extendLeases, startBatch } from '../../src/queue/start-batch.ts'
+import { readAttempts } from '../../src/queue/read.ts'
+import { extendLeases, startBatches } from '../../src/queue/start-batch.ts'
 import { findExpiredBatches } from '../../src/queue/sweep.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import {
@@ -13,6 +13,7 @@ import {
   laneKey,
   refuseIllegalMoves,
   settle,
+  readWrite,
 } from '../support/queue-fixture.ts'
 
 let database: TestDatabase
@@ -50,7 +51,7 @@ const statesOf = async (ids: string[]): Promise<string[]> => {
 describe('settling a batch', () => {
   it('gives each member its own outcome, and writes down the attempt', async () => {
     const { lane, ids, batch } = await claimed(4)
-    expect(await startBatch(sql(), batch.batchId, 60)).toBe(true)
+    expect(await startBatches(sql(), [batch.batchId], 60)).toEqual(new Set([batch.batchId]))
     const settled = await settle(
       sql(),
       batch,
@@ -73,7 +74,7 @@ describe('settling a batch', () => {
       attempts: 1,
     })
     expect(await readWrite(sql(), lane.projectId, ids[1]!)).toMatchObject({ errors: [error], recordId: null })
-    const [attempt] = await readAttempts(sql(), ids[2]!)
+    const [attempt] = await readAttempts(sql(), [ids[2]!])
     expect(attempt).toMatchObject({
       number: 1,
       decision: 'retry',
@@ -122,19 +123,19 @@ describe('settling a batch', () => {
         attempts: 0,
         lastAttemptAt: null,
       })
-      expect(await readAttempts(sql(), id)).toEqual([])
+      expect(await readAttempts(sql(), [id])).toEqual([])
     }
     await expectLanesTrue(sql())
   })
 
   it('starts a batch once, and only while its lease holds', async () => {
     const { batch } = await claimed(1)
-    expect(await startBatch(sql(), batch.batchId, 60)).toBe(true)
-    expect(await startBatch(sql(), batch.batchId, 60)).toBe(false)
+    expect(await startBatches(sql(), [batch.batchId], 60)).toEqual(new Set([batch.batchId]))
+    expect(await startBatches(sql(), [batch.batchId], 60)).toEqual(new Set())
     const other = (await claimed(1)).batch
     await sql()`update batch set lease_until = now() - interval '1 s' where id = ${other.batchId}`
-    expect(await startBatch(sql(), other.batchId, 60)).toBe(false)
-    expect(await startBatch(sql(), newId(), 60)).toBe(false)
+    expect(await startBatches(sql(), [other.batchId], 60)).toEqual(new Set())
+    expect(await startBatches(sql(), [newId()], 60)).toEqual(new Set())
   })
 
   it('lets a rescue settle a batch only once its lease has run out, and no lease be kept after that', async () => {

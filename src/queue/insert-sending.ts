@@ -1,0 +1,59 @@
+import type { Sql } from '../db/connect.ts'
+import { newId } from '../kernel/ids.ts'
+import type { ClaimedBatch } from './claim-batch.ts'
+import { claimWrites } from './claim-write.ts'
+import { ensureLane } from './ensure-lane.ts'
+import { KeyTaken, takeKeys } from './idempotency-keys.ts'
+import { insertOperations } from './insert-operations.ts'
+import { insertWrites, type Submission } from './insert-writes.ts'
+import { lockOrder } from './record-order.ts'
+
+/** What a synchronous call brings, and who makes it. */
+export interface SendingRequest {
+  submission: Submission
+  batchId: string
+  worker: string
+  leaseSeconds: number
+}
+
+/**
+ * Records a synchronous call's writes as being sent, each with its place in the order of its record, and
+ * the batch that will carry them as claimed by this process. So later writes to their records are blocked
+ * behind them from here on, and no worker can take them.
+ *
+ * They join the lane that asynchronous ones of their kind would: what is left to the queue goes on there.
+ *
+ * @throws {KeyTaken} when the call's idempotency key belongs to an earlier call: nothing is recorded
+ */
+export async function insertSending(sql: Sql, request: SendingRequest): Promise<ClaimedBatch> {
+  const { submission, batchId, worker, leaseSeconds } = request
+  const { operation, writes } = submission
+  const laneId = operation === null ? await ensureLane(sql, submission.lane) : newId()
+  const installations = writes.flatMap(({ recordKey, installationId }) =>
+    recordKey === null ? [] : [installationId],
+  )
+  return sql.begin(async (tx) => {
+    if ((await takeKeys(tx, [submission])).size > 0) throw new KeyTaken()
+    // Sent together, run in this order. Blocked writes are in no lane's count and in no claim's index.
+    const [, , , claimed] = await Promise.all([
+      installations.length > 0 ? lockOrder(tx, installations) : null,
+      operation === null ? null : insertOperations(tx, [{ laneId, submission }]),
+      insertWrites(
+        tx,
+        writes.map((write) => ({ ...write, laneId, blocked: true })),
+      ),
+      claimWrites(tx, {
+        laneId,
+        writeIds: writes.map((write) => write.id),
+        batchId,
+        worker,
+        leaseSeconds,
+        maxBytes: Number.MAX_SAFE_INTEGER,
+        whole: true,
+        own: true,
+      }),
+    ])
+    if (claimed === null) throw new Error('a lane was removed while a write was added to it')
+    return claimed
+  })
+}
