@@ -1,4 +1,4 @@
-import type { CallAnswer, ProviderError, RecordAnswer } from '../model/outcome.ts'
+import type { CallAnswer, FailureCause, ProviderError, RecordAnswer } from '../model/outcome.ts'
 import { decide, resend, type Decidable, type Decision } from './decide.ts'
 
 /** What a group's lane says of its fate. */
@@ -6,10 +6,14 @@ export interface GroupRules {
   allOrNone: boolean
   /** What becomes of the innocent of an undone group. */
   onRollback: 'fail' | 'resend'
+  /** A caller-built batch: with allOrNone, it is never sent again in part. */
+  isCallersBatch?: boolean
 }
 
 /** A member of a group. */
 export interface GroupMember extends Decidable {
+  /** Place of its record in the request. Writes that were sent as one record share it. */
+  position: number
   /** Rounds in which it was undone by another's error and sent again. */
   rollbacks: number
 }
@@ -21,12 +25,16 @@ export const MAX_ROUNDS = 3
 export const ROLLED_BACK = 'ALL_OR_NONE_OPERATION_ROLLED_BACK'
 
 /**
- * Decides for every member of a group, by position. A group that was sent with allOrNone is one
- * transaction at the provider: if one member failed, none was written. The offenders carry their own
- * errors, the others the provider's word that they were rolled back.
+ * Decides for every member of a group, in the order of the members.
+ *
+ * A group that was sent with allOrNone is one transaction at the provider: if one record failed, none was
+ * written. The offenders carry their own errors, the others the provider's word that they were rolled back.
  *
  * - While every offender's error can pass (a lock), the whole group is sent again.
  * - Otherwise the offenders fail; the rest fail with them or, with `resend`, go again without them.
+ *
+ * Writes that were sent as one record and failed for good go again, each by itself: one bad value never
+ * sinks another write. What was too much for the org's own code together goes again in smaller groups.
  */
 export function decideGroup(
   answer: CallAnswer,
@@ -34,25 +42,72 @@ export function decideGroup(
   rules: GroupRules,
   random: number,
 ): Decision[] {
-  if (!rules.allOrNone || answer.kind !== 'answered' || answer.records.every((record) => record.ok)) {
-    return members.map((member, position) => decide(answer, position, member, random))
-  }
-  const own = members.map((member, position) => decide(answer, position, member, random))
-  const isFinal = answer.records.some(
-    (record, position) => isOffender(record) && own[position]?.move === 'fail',
-  )
-  return members.map((member, position) => {
-    const decision = own[position] as Decision
-    const record = answer.records[position]
+  const own = decideEach(answer, members, random)
+  if (!rules.allOrNone || answer.kind !== 'answered' || answer.records.every((record) => record.ok))
+    return own
+  const recordOf = ({ position }: GroupMember): RecordAnswer | undefined => answer.records[position]
+  const isFinal = members.some((member, index) => {
+    const record = recordOf(member)
+    return record !== undefined && isOffender(record) && own[index]?.move === 'fail'
+  })
+  const decisions = members.map((member, index): Decision => {
+    const decision = own[index] as Decision
+    const record = recordOf(member)
     // A record that reports success in an undone group contradicts its neighbours: what was done is not known.
     if (record === undefined || record.ok) return decideUnknown(answer.status, member, random)
     if (record.errorClass === 'ambiguous' || !isFinal) return decision
-    if (isOffender(record) && decision.move === 'fail') return decision
+    if (isOffender(record) && (decision.move === 'fail' || isAlone(decision))) return decision
     if (rules.onRollback === 'fail' || member.rollbacks >= MAX_ROUNDS)
       return { move: 'fail', errors: record.errors }
     return resend(member, record.errors)
   })
+  return rules.isCallersBatch === true ? keepWhole(decisions) : decisions
 }
+
+/** What would be sent again without the rest of its batch fails instead. */
+function keepWhole(decisions: Decision[]): Decision[] {
+  const isOver = decisions.some(({ move }) => move === 'doubt' || move === 'fail' || move === 'succeed')
+  if (!isOver) return decisions
+  return decisions.map((decision) =>
+    decision.move === 'retry' || decision.move === 'defer'
+      ? { move: 'fail', errors: decision.errors }
+      : decision,
+  )
+}
+
+/** The part of a group's size that is tried after the whole was too much for the org's own code. */
+const SMALLER = 4
+
+/** Each by itself, whatever the group's rules. */
+function decideEach(answer: CallAnswer, members: GroupMember[], random: number): Decision[] {
+  const shared = sharedPositions(members)
+  const size = members.reduce((most, { position }) => Math.max(most, position + 1), 1)
+  return members.map((member) => {
+    const decision = decide(answer, member.position, member, random)
+    const isFailed = decision.move === 'fail' && (answer.kind === 'answered' || answer.kind === 'refused')
+    if (isFailed && shared.has(member.position) && member.deadlineSeconds > 0)
+      return { move: 'retry', delaySeconds: 0, errors: decision.errors, alone: true }
+    if (decision.move === 'retry' && causeOf(answer, member.position) === 'apex_limit')
+      return { ...decision, maxRecords: Math.ceil(size / SMALLER) }
+    return decision
+  })
+}
+
+/** Places of records that stand for more than one write. */
+function sharedPositions(members: GroupMember[]): Set<number> {
+  const seen = new Set<number>()
+  const shared = new Set<number>()
+  for (const { position } of members) (seen.has(position) ? shared : seen).add(position)
+  return shared
+}
+
+function causeOf(answer: CallAnswer, position: number): FailureCause | undefined {
+  if (answer.kind === 'refused') return answer.cause
+  const record = answer.kind === 'answered' ? answer.records[position] : undefined
+  return record?.ok === false ? record.cause : undefined
+}
+
+const isAlone = (decision: Decision): boolean => decision.move === 'retry' && decision.alone === true
 
 /** As for a record of which the provider said nothing. */
 const decideUnknown = (status: number, member: GroupMember, random: number): Decision =>

@@ -1,5 +1,5 @@
 import { fullJitter, type BackoffBounds } from '../kernel/backoff.ts'
-import type { CallAnswer, ErrorClass, ProviderError, RecordAnswer, ThrottleKind } from '../model/outcome.ts'
+import type { CallAnswer, ErrorClass, ProviderError, RecordAnswer } from '../model/outcome.ts'
 import type { WriteType } from '../model/write.ts'
 
 /** What deciding needs to know of a write. */
@@ -17,19 +17,26 @@ export interface Decidable {
 export type Decision =
   | { move: 'succeed'; recordId: string | null; created: boolean | null }
   | { move: 'fail'; errors: ProviderError[] }
-  /** `rolledBack`: its group was undone by another's error, and it goes again without that one. */
-  | { move: 'retry'; delaySeconds: number; errors: ProviderError[]; rolledBack?: true }
+  | Retry
+  /** A limit of the org turned the call away: again once the installation may send, no attempt spent. */
+  | { move: 'defer'; errors: ProviderError[] }
   | { move: 'doubt'; errors: ProviderError[] }
+
+/** It is sent again. */
+export interface Retry {
+  move: 'retry'
+  delaySeconds: number
+  errors: ProviderError[]
+  /** Its group was undone by another's error, and it goes again without that one. */
+  rolledBack?: true
+  /** The size of the groups that it may go in from now on. */
+  maxRecords?: number
+  /** It was sent as one with other writes to its record and failed with them: from now on it goes by itself. */
+  alone?: true
+}
 
 /** First wait up to 1 s, doubling up to 5 minutes: a lock clears in seconds, a quota within the next call (facts 8, contract 6.9). */
 export const retryBounds: BackoffBounds = { baseMs: 1_000, capMs: 300_000 }
-/** Waits by the limit that the org ran into (facts 6); a day's calls come back over hours, and are tried for all the same. */
-export const throttleBounds: Record<ThrottleKind, BackoffBounds> = {
-  daily: { baseMs: 300_000, capMs: 300_000 },
-  concurrent: { baseMs: 10_000, capMs: 300_000 },
-  long_running: { baseMs: 10_000, capMs: 300_000 },
-}
-
 /**
  * Decides what becomes of one member of a group from what came of its call: a pure function of the
  * answer, the write and one random number (design, Deciding).
@@ -49,7 +56,7 @@ export function decide(answer: CallAnswer, position: number, write: Decidable, r
     case 'refused':
       return decideFailure(answer, write, random)
     case 'not_sent':
-      return retry(write, [answer.error], retryBounds, random)
+      return retry(write, [answer.error], random)
     case 'lost':
       return decideLost(write, [answer.error], random)
   }
@@ -72,15 +79,15 @@ const forgotten: ProviderError = {
 interface Failure {
   errors: ProviderError[]
   errorClass: ErrorClass
-  throttle?: ThrottleKind
   maxRetries?: number
 }
 
 function decideFailure(failure: Failure, write: Decidable, random: number): Decision {
-  const { errors, errorClass, throttle = 'concurrent', maxRetries = Infinity } = failure
+  const { errors, errorClass, maxRetries = Infinity } = failure
   if (errorClass === 'ambiguous') return decideLost(write, errors, random)
+  if (errorClass === 'throttled') return defer(write, errors)
   if (errorClass === 'permanent' || write.attempts > maxRetries) return { move: 'fail', errors }
-  return retry(write, errors, errorClass === 'throttled' ? throttleBounds[throttle] : retryBounds, random)
+  return retry(write, errors, random)
 }
 
 /**
@@ -89,7 +96,7 @@ function decideFailure(failure: Failure, write: Decidable, random: number): Deci
  */
 function decideLost(write: Decidable, errors: ProviderError[], random: number): Decision {
   const isSafe = write.type !== 'create' || write.idempotent
-  if (isSafe && write.deadlineSeconds > 0) return retry(write, errors, retryBounds, random)
+  if (isSafe && write.deadlineSeconds > 0) return retry(write, errors, random)
   const unknown: ProviderError = {
     code: 'OUTCOME_UNKNOWN',
     message: 'The request was sent but no usable answer came: the record may or may not have been written.',
@@ -99,11 +106,15 @@ function decideLost(write: Decidable, errors: ProviderError[], random: number): 
 }
 
 /** Again after a jittered wait; the last try comes at the deadline itself, and none after it. */
-function retry(write: Decidable, errors: ProviderError[], bounds: BackoffBounds, random: number): Decision {
+function retry(write: Decidable, errors: ProviderError[], random: number): Decision {
   if (write.deadlineSeconds <= 0) return { move: 'fail', errors }
-  const waitSeconds = fullJitter(Math.max(write.attempts, 1), bounds, random) / 1000
+  const waitSeconds = fullJitter(Math.max(write.attempts, 1), retryBounds, random) / 1000
   return { move: 'retry', delaySeconds: Math.min(waitSeconds, write.deadlineSeconds), errors }
 }
+
+/** How long the installation pauses is not the write's to say (design, Deciding); after its deadline it ends. */
+const defer = (write: Decidable, errors: ProviderError[]): Decision =>
+  write.deadlineSeconds <= 0 ? { move: 'fail', errors } : { move: 'defer', errors }
 
 /** At once, in another round of its group; none after the deadline. */
 export const resend = (write: Decidable, errors: ProviderError[]): Decision =>

@@ -1,5 +1,5 @@
 import type { Sql, Tx } from '../db/connect.ts'
-import type { CallAnswer } from '../model/outcome.ts'
+import type { CallAnswer, ProviderError } from '../model/outcome.ts'
 import { announceEnded } from '../queue/outcome-channel.ts'
 import { settleBatch, type BatchRecord, type Settled, type Settlement } from '../queue/settle-batch.ts'
 import { decideGroup, type GroupMember, type GroupRules } from './decide-group.ts'
@@ -23,6 +23,18 @@ export type BatchFacts = Pick<
   BatchRecord,
   'batchId' | 'laneId' | 'installationId' | 'keyed' | 'called' | 'onlyExpired'
 >
+
+/** A settlement that says nothing: the starting point of all. */
+export const unsettled: Omit<Settlement, 'writeId' | 'state'> = {
+  recordId: null,
+  created: null,
+  errors: null,
+  delaySeconds: 0,
+  rolledBack: false,
+  spent: true,
+  maxRecords: null,
+  alone: false,
+}
 
 /** Outcomes counted, for the log line of the batch. */
 export interface Recorded extends Settled {
@@ -54,7 +66,7 @@ export async function recordBatch(
   const settlements = decisions.map((decision, position) =>
     toSettlement(counted[position]?.id ?? '', decision),
   )
-  return record(sql, nudge, { ...facts, ...describe(answer) }, settlements)
+  return recordSettlements(sql, nudge, { ...facts, ...describeAnswer(answer), next: null }, settlements)
 }
 
 /** Gives a batch that was never sent back to its lane: no attempt is spent, its members are due as before. */
@@ -64,51 +76,69 @@ export async function releaseBatch(
   facts: Omit<BatchFacts, 'called'>,
   memberIds: string[],
 ): Promise<Recorded> {
-  const settlements = memberIds.map((id): Settlement => {
-    return {
-      writeId: id,
-      state: 'queued',
-      recordId: null,
-      created: null,
-      errors: null,
-      delaySeconds: 0,
-      rolledBack: false,
-    }
-  })
-  const batch: BatchRecord = {
-    ...facts,
-    called: false,
-    providerStatus: null,
-    answer: 'released',
-    usage: null,
-  }
-  return record(sql, nudge, batch, settlements)
+  const settlements = memberIds.map((id): Settlement => ({ ...unsettled, writeId: id, state: 'queued' }))
+  return recordSettlements(sql, nudge, neverSent(facts), settlements)
 }
 
-async function record(
+/** Ends a batch that was never sent, and its members with it. */
+export async function failBatch(
+  sql: Sql,
+  nudge: NudgeInTransaction,
+  facts: Omit<BatchFacts, 'called'>,
+  memberIds: string[],
+  error: ProviderError,
+  alongside?: Alongside,
+): Promise<Recorded> {
+  const settlements = memberIds.map((id): Settlement => ({
+    ...unsettled,
+    writeId: id,
+    state: 'failed',
+    errors: [error],
+  }))
+  return recordSettlements(sql, nudge, neverSent(facts), settlements, alongside)
+}
+
+const neverSent = (facts: Omit<BatchFacts, 'called'>): BatchRecord => ({
+  ...facts,
+  called: false,
+  providerStatus: null,
+  answer: 'released',
+  usage: null,
+  next: null,
+})
+
+/** What is recorded with a settlement, if it applies. */
+export type Alongside = (tx: Tx) => Promise<void>
+
+/** Settles a batch, sets the wake-ups that follow from it and tells those who wait, in one transaction. */
+export async function recordSettlements(
   sql: Sql,
   nudge: NudgeInTransaction,
   batch: BatchRecord,
   settlements: Settlement[],
+  alongside?: Alongside,
 ): Promise<Recorded> {
   const settled = await sql.begin(async (tx) => {
     const result = await settleBatch(tx, batch, settlements)
     await nudge(tx, result.wake)
     await announceEnded(tx, result.ended)
+    if (result.applied) await alongside?.(tx)
     return result
   })
   return { ...settled, ...count(settlements) }
 }
 
-const describe = (answer: CallAnswer): Pick<BatchRecord, 'providerStatus' | 'answer' | 'usage'> => ({
+/** What is kept of a call's answer with its batch. */
+export const describeAnswer = (
+  answer: CallAnswer,
+): Pick<BatchRecord, 'providerStatus' | 'answer' | 'usage'> => ({
   providerStatus: answer.kind === 'not_sent' ? null : answer.status,
   answer: answer.kind,
   usage: answer.kind === 'answered' || answer.kind === 'refused' ? answer.usage : null,
 })
 
-const unsettled = { recordId: null, created: null, errors: null, delaySeconds: 0, rolledBack: false }
-
-function toSettlement(writeId: string, decision: Decision): Settlement {
+/** A decision as the move that it is. */
+export function toSettlement(writeId: string, decision: Decision): Settlement {
   switch (decision.move) {
     case 'succeed':
       return {
@@ -123,9 +153,11 @@ function toSettlement(writeId: string, decision: Decision): Settlement {
     case 'doubt':
       return { ...unsettled, writeId, state: 'in_doubt', errors: decision.errors }
     case 'retry': {
-      const { errors, delaySeconds, rolledBack = false } = decision
-      return { ...unsettled, writeId, state: 'queued', errors, delaySeconds, rolledBack }
+      const { errors, delaySeconds, rolledBack = false, maxRecords = null, alone = false } = decision
+      return { ...unsettled, writeId, state: 'queued', errors, delaySeconds, rolledBack, maxRecords, alone }
     }
+    case 'defer':
+      return { ...unsettled, writeId, state: 'queued', errors: decision.errors, spent: false }
   }
 }
 

@@ -42,7 +42,7 @@ describe('deciding', () => {
     })
   })
 
-  it.each(['transient', 'again', 'throttled', 'auth'] as const)(
+  it.each(['transient', 'again', 'auth'] as const)(
     'sends again what is %s, for a record and for the request',
     (errorClass) => {
       for (const answer of [answered(failed(errorClass)), refused(errorClass)]) {
@@ -85,12 +85,14 @@ describe('deciding', () => {
     expect(decide(answered(failed('transient', 1)), 0, { ...write, attempts: 2 }, 0.5).move).toBe('fail')
   })
 
-  it('waits by the limit that was hit', () => {
-    const throttled = (throttle: 'daily' | 'concurrent'): CallAnswer =>
-      ({ ...refused('throttled'), throttle }) as CallAnswer
-    expect(decide(throttled('daily'), 0, write, 0.5)).toMatchObject({ delaySeconds: 150 })
-    expect(decide(throttled('concurrent'), 0, write, 0.5)).toMatchObject({ delaySeconds: 5 })
-    expect(decide(refused('transient'), 0, write, 0.5)).toMatchObject({ delaySeconds: 0.5 })
+  it('spends no attempt on a call that a limit of the org turned away', () => {
+    for (const answer of [answered(failed('throttled')), refused('throttled')]) {
+      expect(decide(answer, 0, write, 0.5)).toEqual({ move: 'defer', errors: [error] })
+      expect(decide(answer, 0, { ...write, deadlineSeconds: 0 }, 0.5)).toEqual({
+        move: 'fail',
+        errors: [error],
+      })
+    }
   })
 
   it('ends at the deadline: the last try comes at it, none after it', () => {
