@@ -2,15 +2,18 @@ import type { Sql } from '../db/connect.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
-import type { CallAnswer } from '../model/outcome.ts'
-import { recordBatch, releaseBatch, type NudgeInTransaction } from '../outcomes/record-batch.ts'
-import { findDueLanes, findExpiredBatches, makePartitions, type ExpiredBatch } from '../queue/sweep.ts'
+import type { CallAnswer, ProviderError } from '../model/outcome.ts'
+import {
+  failBatch,
+  recordBatch,
+  releaseBatch,
+  type NudgeInTransaction,
+  type Recorded,
+} from '../outcomes/record-batch.ts'
+import { findDueLanes, findExpiredBatches, type ExpiredBatch } from '../queue/sweep.ts'
 
 /** Lanes and batches that one sweep takes care of; the next sweep goes on. */
 const SWEEP_LIMIT = 500
-/** Days ahead for which partitions are kept made, and how often that is looked after. */
-const PARTITION_DAYS = 7
-const PARTITION_INTERVAL_MS = 3_600_000
 
 /** What the sweeper needs. */
 export interface SweeperOptions {
@@ -37,16 +40,11 @@ export interface Sweeper {
 export function startSweeper(options: SweeperOptions): Sweeper {
   let stopped = false
   let cancel: () => void = () => undefined
-  let partitionsAt = -Infinity
   let current: Promise<void> = Promise.resolve()
 
   const round = async (): Promise<void> => {
     try {
       await sweepOnce(options)
-      if (options.clock.monotonic() - partitionsAt >= PARTITION_INTERVAL_MS) {
-        await makePartitions(options.sql, PARTITION_DAYS)
-        partitionsAt = options.clock.monotonic()
-      }
     } catch (error) {
       options.logger.warn({ error: messageOf(error) }, 'a sweep failed')
     }
@@ -100,40 +98,35 @@ const workerGone: CallAnswer = {
   },
 }
 
+/** What a synchronous create is told whose process was lost before it sent it. */
+const neverSent: ProviderError = {
+  code: 'PROVIDER_UNREACHABLE',
+  message: 'The process that took the call was lost before it sent the write.',
+  fields: [],
+}
+
 /** Settles a batch whose worker is gone: unsent ones go back, started ones count as sent without an answer. */
 async function rescue(options: SweeperOptions, batch: ExpiredBatch): Promise<void> {
-  const { batchId, laneId, installationId } = batch
-  const facts = { batchId, laneId, installationId, keyed: batch.type !== 'create', onlyExpired: true }
-  const recorded = batch.started
-    ? await recordBatch(
-        options.sql,
-        options.nudge,
-        { ...facts, called: true },
-        // Nothing was answered, so there is nothing to tell apart.
-        { allOrNone: false, onRollback: 'fail' },
-        batch.members.map((member) => ({
-          ...member,
-          type: batch.type,
-          idempotent: batch.externalIdField !== null,
-        })),
-        workerGone,
-        options.random,
-      )
-    : await releaseBatch(
-        options.sql,
-        options.nudge,
-        facts,
-        batch.members.map((member) => member.id),
-      )
-  if (recorded.applied) {
-    options.logger.warn(
-      {
-        batchId: batch.batchId,
-        started: batch.started,
-        retried: recorded.retried,
-        inDoubt: recorded.inDoubt,
-      },
-      'a batch was taken from a lost worker',
-    )
+  const recorded = await settleLost(options, batch)
+  if (!recorded.applied) return
+  const { batchId, started } = batch
+  const { retried, inDoubt, failed } = recorded
+  options.logger.warn({ batchId, started, retried, inDoubt, failed }, 'a batch was taken from a lost worker')
+}
+
+function settleLost({ sql, nudge, random }: SweeperOptions, batch: ExpiredBatch): Promise<Recorded> {
+  const { batchId, laneId, installationId, type } = batch
+  const facts = { batchId, laneId, installationId, keyed: type !== 'create', onlyExpired: true }
+  const ids = batch.members.map((member) => member.id)
+  const idempotent = batch.externalIdField !== null
+  if (batch.started) {
+    const members = batch.members.map((member) => ({ ...member, type, idempotent }))
+    // Nothing was answered, so there is nothing to tell apart.
+    const rules = { allOrNone: false, onRollback: 'fail' } as const
+    return recordBatch(sql, nudge, { ...facts, called: true }, rules, members, workerGone, random)
   }
+  // Whoever made the call had no answer and will have made it again: sent now, it would be there twice.
+  if (batch.synchronous && type === 'create' && !idempotent)
+    return failBatch(sql, nudge, facts, ids, neverSent)
+  return releaseBatch(sql, nudge, facts, ids)
 }

@@ -1,14 +1,14 @@
-import { messageOf } from '../kernel/errors.ts'
-import { extendLeases } from '../queue/start-batch.ts'
+import { signOfLifeMs } from '../model/lease.ts'
 import { nextDueMs } from '../queue/sweep.ts'
 import { startDispatcher } from '../wakeups/dispatcher.ts'
 import type { Wakeups } from '../wakeups/wakeups.ts'
-import { LEASE_HEARTBEAT_SECONDS, LEASE_SECONDS, type BatchRunner } from './run-batch.ts'
+import { keepLeases } from './keep-leases.ts'
+import type { CallRunner } from './run-call.ts'
 import { runLane } from './run-lane.ts'
 import { startSweeper } from './sweeper.ts'
 
 /** Options of {@link startWorker}. */
-export interface WorkerOptions extends Omit<BatchRunner, 'inFlight' | 'nudge'> {
+export interface WorkerOptions extends Omit<CallRunner, 'inFlight' | 'nudge'> {
   wakeups: Wakeups
   /** Batches that this process has in flight at once. */
   slots: number
@@ -28,12 +28,13 @@ export interface Worker {
 /** Starts all that a process of role worker does: it sends due lanes, keeps its leases, and sweeps. */
 export function startWorker(options: WorkerOptions): Worker {
   const { wakeups, clock, logger, sql } = options
-  const runner: BatchRunner = { ...options, nudge: wakeups.nudge, inFlight: new Set() }
+  const runner: CallRunner = { ...options, nudge: wakeups.nudge, inFlight: new Set() }
   const dispatcher = startDispatcher({
     wakeups,
     run: (laneId, turn) => runLane(runner, laneId, turn),
     nextDueMs: () => nextDueMs(sql),
     slots: options.slots,
+    touchMs: signOfLifeMs(options.leaseSeconds),
     clock,
     logger,
   })
@@ -57,20 +58,4 @@ export function startWorker(options: WorkerOptions): Worker {
       stopLeases()
     },
   }
-}
-
-function keepLeases(runner: BatchRunner): () => void {
-  let cancel: () => void = () => undefined
-  const schedule = (): void => {
-    cancel = runner.clock.after(LEASE_HEARTBEAT_SECONDS * 1000, () => {
-      if (runner.inFlight.size > 0) {
-        extendLeases(runner.sql, [...runner.inFlight], LEASE_SECONDS).catch((error: unknown) => {
-          runner.logger.warn({ error: messageOf(error) }, 'leases could not be kept')
-        })
-      }
-      schedule()
-    })
-  }
-  schedule()
-  return () => cancel()
 }

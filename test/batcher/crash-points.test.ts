@@ -1,6 +1,6 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { runLane } from '../../src/batcher/run-lane.ts'
-import type { BatchRunner } from '../../src/batcher/run-batch.ts'
+import type { CallRunner } from '../../src/batcher/run-call.ts'
 import { startSweeper, type Sweeper } from '../../src/batcher/sweeper.ts'
 import type { Database, Sql } from '../../src/db/connect.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
@@ -89,7 +89,7 @@ function atStart(pool: Database, instead: (start: () => unknown) => unknown): Sq
   })
 }
 
-const die = async (runner: BatchRunner, laneId: string): Promise<void> => {
+const die = async (runner: CallRunner, laneId: string): Promise<void> => {
   await expect(runLane(runner, laneId, turn())).rejects.toThrow(Killed)
 }
 
@@ -140,7 +140,7 @@ describe.each(types)('a worker that dies with %ss claimed', (type) => {
     await runLane(runnerWith(sql(), provider), laneId, turn())
     expect(provider.calls).toHaveLength(safe(type) ? 1 : 0)
     expect(await states(sql(), ids)).toEqual(Array(3).fill(safe(type) ? 'succeeded 2' : 'in_doubt 1'))
-    expect(await readAttempts(sql(), ids[0]!)).toMatchObject(
+    expect(await readAttempts(sql(), [ids[0]!])).toMatchObject(
       safe(type)
         ? [
             { number: 1, decision: 'retry' },
@@ -153,7 +153,8 @@ describe.each(types)('a worker that dies with %ss claimed', (type) => {
   it('with the answer in hand, before it is recorded: the same', async () => {
     const { laneId, ids } = await lane(type)
     const provider = handMadeProvider()
-    await die(runnerWith(dyingAt(sql(), 2), provider), laneId)
+    // the claim, the pace, and then the recording
+    await die(runnerWith(dyingAt(sql(), 3), provider), laneId)
     expect(provider.calls).toHaveLength(1)
     expect(await states(sql(), ids)).toEqual(Array(3).fill('sending 0'))
     await endLeases(sql())
@@ -174,7 +175,7 @@ describe.each(types)('a worker that dies with %ss claimed', (type) => {
     const settled = safe(type) ? 'succeeded 2' : 'in_doubt 1'
     expect(await states(sql(), ids)).toEqual(Array(3).fill(settled))
     const rows = await sql()`select * from write where id = any (${ids}::uuid[]) order by id`
-    const attempts = await readAttempts(sql(), ids[0]!)
+    const attempts = await readAttempts(sql(), [ids[0]!])
     stale.answer((group) => ({
       kind: 'refused',
       status: 400,
@@ -186,7 +187,7 @@ describe.each(types)('a worker that dies with %ss claimed', (type) => {
     expect([...(await sql()`select * from write where id = any (${ids}::uuid[]) order by id`)]).toEqual([
       ...rows,
     ])
-    expect(await readAttempts(sql(), ids[0]!)).toEqual(attempts)
+    expect(await readAttempts(sql(), [ids[0]!])).toEqual(attempts)
   })
 })
 

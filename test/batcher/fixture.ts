@@ -1,22 +1,44 @@
-import type { BatchRunner, SendingSession } from '../../src/batcher/run-batch.ts'
+import type { CallRunner } from '../../src/batcher/run-call.ts'
+import type { SendingSession } from '../../src/batcher/sessions.ts'
 import type { Sql } from '../../src/db/connect.ts'
-import { createGroupCommit, type IncomingWrite } from '../../src/ingest/group-commit.ts'
+import { createGroupCommit } from '../../src/ingest/group-commit.ts'
+import type { Submission } from '../../src/queue/insert-writes.ts'
 import { systemClock, type Clock } from '../../src/kernel/clock.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
+import { defaultCallSettings } from '../../src/model/object-entry.ts'
 import type { CallAnswer, RecordAnswer } from '../../src/model/outcome.ts'
-import type { CallOptions, Provider, ProviderGroup } from '../../src/providers/provider.ts'
+import type {
+  CallOptions,
+  FieldRead,
+  FieldsRead,
+  Provider,
+  ProviderGroup,
+} from '../../src/providers/provider.ts'
 import type { NudgeInTransaction } from '../../src/outcomes/record-batch.ts'
 import type { Turn } from '../../src/wakeups/dispatcher.ts'
 
-/** One call that reached the provider. */
+/** One group that reached the provider. */
 export interface ProviderCall {
   group: ProviderGroup
   options: CallOptions
+  /** Which call it was part of, counted from 0: groups that travel together share it. */
+  call: number
 }
 
 /** A provider made by hand: it keeps what it was asked, and answers as the test says. */
 export interface HandMadeProvider extends Provider {
+  /** The groups in the order in which they were sent. */
   calls: ProviderCall[]
+  /** Reads of fields, in order. */
+  reads: FieldRead[]
+  /** Records that were sent on their own to update what they collide with. */
+  collisions: string[]
+}
+
+/** What a hand-made provider does beside sending groups. */
+export interface HandMadeParts {
+  readFields?: (read: FieldRead) => FieldsRead
+  updateCollision?: (record: string) => CallAnswer
 }
 
 let recordIds = 0
@@ -34,16 +56,34 @@ export const allWritten = (group: ProviderGroup): CallAnswer => ({
 
 export function handMadeProvider(
   answer: (call: ProviderCall) => CallAnswer | Promise<CallAnswer> = ({ group }) => allWritten(group),
+  parts: HandMadeParts = {},
 ): HandMadeProvider {
   const calls: ProviderCall[] = []
+  const reads: FieldRead[] = []
+  const collisions: string[] = []
+  let count = 0
   return {
     name: 'by hand',
     calls,
+    reads,
+    collisions,
     openSession: () => Promise.reject(new Error('sessions are not opened here')),
-    sendGroup: async (_session, group, options) => {
-      const call = { group, options }
-      calls.push(call)
-      return answer(call)
+    sendGroups: async (_session, groups, options) => {
+      const call = count
+      count += 1
+      const sent = groups.map((group) => ({ group, options, call }))
+      calls.push(...sent)
+      return { answers: await Promise.all(sent.map(async (one) => answer(one))), calls: 1 }
+    },
+    readFields: (_session, read) => {
+      reads.push(read)
+      const none: FieldsRead = { kind: 'read', filled: read.keys.map(() => null) }
+      return Promise.resolve({ answer: parts.readFields?.(read) ?? none, calls: 1 })
+    },
+    updateCollision: (_session, group, position) => {
+      const record = group.records[position] ?? ''
+      collisions.push(record)
+      return Promise.resolve({ answer: parts.updateCollision?.(record) ?? allWritten(group), calls: 2 })
     },
     close: () => Promise.resolve(),
   }
@@ -83,10 +123,11 @@ export const sessionWith = (provider: Provider): SendingSession => ({
   provider,
   session: { accessToken: 'token', instanceUrl: 'https://example.test' },
   version: 1,
+  worked: () => undefined,
 })
 
 /** What a worker runs batches with; wake-ups go nowhere unless given. */
-export const runnerWith = (sql: Sql, provider: Provider, part: Partial<BatchRunner> = {}): BatchRunner => ({
+export const runnerWith = (sql: Sql, provider: Provider, part: Partial<CallRunner> = {}): CallRunner => ({
   sql,
   nudge: () => Promise.resolve(),
   sessions: {
@@ -96,7 +137,11 @@ export const runnerWith = (sql: Sql, provider: Provider, part: Partial<BatchRunn
   clock: systemClock,
   logger: silentLogger,
   worker: 'test',
+  // One group for each call: what is packed is another test's matter.
+  settingsOf: () => Promise.resolve({ ...defaultCallSettings, packing: 'none' }),
+  maxConcurrency: 4,
   callTimeoutMs: 10_000,
+  leaseSeconds: 30,
   random: () => 0,
   inFlight: new Set(),
   ...part,
@@ -113,11 +158,11 @@ export const turn = (part: Partial<Turn> = {}): Turn => ({
 export async function addWithWakeups(
   sql: Sql,
   nudge: NudgeInTransaction,
-  writes: IncomingWrite[],
+  submissions: Submission[],
 ): Promise<string[]> {
   const commits = createGroupCommit({ sql, nudge })
-  await Promise.all(writes.map((write) => commits.add(write)))
-  return writes.map((write) => write.write.id)
+  await Promise.all(submissions.map((submission) => commits.add(submission)))
+  return submissions.flatMap(({ writes }) => writes.map((write) => write.id))
 }
 
 /** A write's state and count of attempts, as `state attempts`, in the order of the ids. */

@@ -41,7 +41,7 @@ async function dueLane(count: number): Promise<{ laneId: string; ids: string[] }
 const expectRecordedOnce = async (ids: string[]): Promise<void> => {
   expect(await states(sql(), ids)).toEqual(ids.map(() => 'succeeded 1'))
   for (const id of ids)
-    expect(await readAttempts(sql(), id)).toMatchObject([{ number: 1, decision: 'succeeded' }])
+    expect(await readAttempts(sql(), [id])).toMatchObject([{ number: 1, decision: 'succeeded' }])
 }
 
 describe('an answer that is in hand', () => {

@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { runLane } from '../../src/batcher/run-lane.ts'
+import { ConnectionBroken } from '../../src/connections/session-errors.ts'
 import type { Database } from '../../src/db/connect.ts'
 import type { NudgeInTransaction } from '../../src/outcomes/record-batch.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
@@ -132,6 +133,45 @@ describe('a turn of a lane', () => {
     expect(refreshed).toEqual([1])
     expect(provider.calls).toHaveLength(2)
     expect((await states(sql(), ids)).every((state) => state.startsWith('queued'))).toBe(true)
+  })
+})
+
+describe('a lane whose connection is broken', () => {
+  const broken = () => Promise.reject(new ConnectionBroken('c', 'the user was deactivated'))
+
+  it('is put off with all that waits, and says why', async () => {
+    const { laneId, ids } = await dueLane(3)
+    const provider = handMadeProvider()
+    const sessions = { open: broken, refresh: broken }
+    await runLane(runnerWith(sql(), provider, { sessions }), laneId, turn())
+    expect(await states(sql(), ids)).toEqual(ids.map(() => 'queued 0'))
+    const [lane] =
+      await sql()`select held_by, due_at > now() + interval '10 s' as off from lane where id = ${laneId}`
+    expect(lane).toEqual({ held_by: 'connection', off: true })
+    await sql()`update lane set due_at = now(), held_by = null where id = ${laneId}`
+    await runLane(runnerWith(sql(), provider), laneId, turn())
+    expect(provider.calls).toHaveLength(1)
+  })
+
+  it('is due at once when new credentials come just before it is put off', async () => {
+    const { laneId } = await dueLane(3)
+    const provider = handMadeProvider()
+    let looks = 0
+    const open = () => {
+      looks += 1
+      return looks === 1 ? broken() : Promise.resolve(sessionWith(provider))
+    }
+    const woken: string[] = []
+    const nudge: NudgeInTransaction = (_tx, wakeups) => {
+      woken.push(...wakeups.filter(({ at }) => at.getTime() <= Date.now()).map((wakeup) => wakeup.laneId))
+      return Promise.resolve()
+    }
+    await runLane(runnerWith(sql(), provider, { nudge, sessions: { open, refresh: broken } }), laneId, turn())
+    expect(woken).toEqual([laneId])
+    const [lane] = await sql()`select held_by, due_at <= now() as due from lane where id = ${laneId}`
+    expect(lane).toEqual({ held_by: null, due: true })
+    await runLane(runnerWith(sql(), provider), laneId, turn())
+    expect(provider.calls).toHaveLength(1)
   })
 })
 

@@ -119,33 +119,4 @@ describe('a sweep', () => {
       { timeoutMs: 5_000, what: 'three sweeps' },
     )
   })
-
-  it('makes the partitions of the days to come, by several at once too', async () => {
-    const day = async (ahead: number): Promise<string> => {
-      const [row] = await sql()<{ day: string }[]>`
-        select to_char((now() at time zone 'UTC')::date + ${ahead}::int, 'YYYYMMDD') as day`
-      return row!.day
-    }
-    const exists = async (table: string): Promise<boolean> =>
-      (await sql()`select to_regclass(${table}) is not null as there`)[0]!['there'] as boolean
-    const tables = await Promise.all(
-      [6, 7].flatMap((ahead) => ['write', 'attempt'].map(async (table) => `${table}_${await day(ahead)}`)),
-    )
-    for (const table of tables) await sql()`drop table ${sql()(table)}`
-    const all = Array.from({ length: 3 }, () =>
-      startSweeper({
-        sql: sql(),
-        nudge: wakeups.nudge,
-        clock,
-        logger: silentLogger,
-        intervalMs: 1_000,
-        random: () => 0,
-      }),
-    )
-    sweepers.push(...all)
-    await waitUntil(async () => (await Promise.all(tables.map(exists))).every(Boolean), {
-      timeoutMs: 5_000,
-      what: 'the partitions',
-    })
-  })
 })

@@ -1,11 +1,9 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { sendGroup } from '../../src/batcher/send-group.ts'
+import { findCulprits } from '../../src/batcher/find-culprits.ts'
 import type { CallAnswer } from '../../src/model/outcome.ts'
 import type { ProviderGroup } from '../../src/providers/provider.ts'
 
-const session = { accessToken: 'x', instanceUrl: 'https://example.my.salesforce.com' }
-const limits = { timeoutMs: 1_000 }
 const error = { code: 'JSON_PARSER_ERROR', message: 'Cannot deserialize', fields: [] }
 const refused: CallAnswer = {
   kind: 'refused',
@@ -33,7 +31,7 @@ function parser(answerTo: (records: string[]) => CallAnswer | null = () => null)
   return {
     taken,
     calls: () => calls,
-    sendGroup: (_: unknown, { records }: ProviderGroup): Promise<CallAnswer> => {
+    send: (records: string[]): Promise<CallAnswer> => {
       calls += 1
       const special = answerTo(records)
       if (special !== null) return Promise.resolve(special)
@@ -49,6 +47,10 @@ function parser(answerTo: (records: string[]) => CallAnswer | null = () => null)
   }
 }
 
+/** Sends the group, and looks for the culprits in its answer. */
+const search = async (provider: ReturnType<typeof parser>, sent: ProviderGroup): Promise<CallAnswer> =>
+  findCulprits(await provider.send(sent.records), sent, (records) => provider.send(records))
+
 const named = (size: number, bad: number[]): string[] =>
   Array.from({ length: size }, (_, index) => `${bad.includes(index) ? 'bad' : 'good'} ${index}`)
 
@@ -56,7 +58,8 @@ describe('a request that one bad value sinks', () => {
   it('costs the culprit alone: the others are written, each once, each with its own answer', async () => {
     const records = named(100, [37])
     const provider = parser()
-    const { answer, calls } = await sendGroup(provider, session, group(records), limits)
+    const answer = await search(provider, group(records))
+    const calls = provider.calls()
     expect(answer.kind).toBe('answered')
     const answers = answer.kind === 'answered' ? answer.records : []
     records.forEach((record, index) => {
@@ -67,7 +70,6 @@ describe('a request that one bad value sinks', () => {
       )
     })
     expect(provider.taken).toHaveLength(99)
-    expect(calls).toBe(provider.calls())
     expect(calls).toBeLessThanOrEqual(15)
   })
 
@@ -76,10 +78,9 @@ describe('a request that one bad value sinks', () => {
       [['bad 0'], {}],
       [named(4, [1]), { allOrNone: true }],
     ] as const) {
-      expect(await sendGroup(parser(), session, group([...records], part), limits)).toEqual({
-        answer: refused,
-        calls: 1,
-      })
+      const provider = parser()
+      expect(await search(provider, group([...records], part))).toEqual(refused)
+      expect(provider.calls()).toBe(1)
     }
     const other: CallAnswer = {
       kind: 'refused',
@@ -89,10 +90,8 @@ describe('a request that one bad value sinks', () => {
       usage: null,
     }
     const provider = parser(() => other)
-    expect(await sendGroup(provider, session, group(named(4, [])), limits)).toEqual({
-      answer: other,
-      calls: 1,
-    })
+    expect(await search(provider, group(named(4, [])))).toEqual(other)
+    expect(provider.calls()).toBe(1)
   })
 
   it('keeps what is known of each part when a call in between is lost', async () => {
@@ -102,7 +101,7 @@ describe('a request that one bad value sinks', () => {
       error: { code: 'ECONNRESET', message: 'lost', fields: [] },
     }
     const provider = parser((records) => (records.length === 2 && records[0] === 'good 0' ? lost : null))
-    const { answer } = await sendGroup(provider, session, group(named(4, [3])), limits)
+    const answer = await search(provider, group(named(4, [3])))
     expect(answer.kind === 'answered' && answer.records).toMatchObject([
       { ok: false, errorClass: 'ambiguous' },
       { ok: false, errorClass: 'ambiguous' },
@@ -118,7 +117,8 @@ describe('a request that one bad value sinks', () => {
         fc.pre(bad.some((index) => index < size))
         const records = named(size, bad)
         const provider = parser()
-        const { answer, calls } = await sendGroup(provider, session, group(records), limits)
+        const answer = await search(provider, group(records))
+        const calls = provider.calls()
         const answers = answer.kind === 'answered' ? answer.records : []
         expect(answers).toHaveLength(size)
         expect(new Set(provider.taken).size).toBe(provider.taken.length)

@@ -1,0 +1,217 @@
+import { isWritebackError, messageOf, WritebackError } from '../kernel/errors.ts'
+import { newId } from '../kernel/ids.ts'
+import type { NowOutcome } from '../model/now-outcome.ts'
+import type { OperationState } from '../model/operation.ts'
+import type { ProviderError } from '../model/outcome.ts'
+import type { WriteType } from '../model/write.ts'
+import { failBatch, releaseBatch, type Alongside } from '../outcomes/record-batch.ts'
+import type { ClaimedBatch } from '../queue/claim-batch.ts'
+import { insertSending } from '../queue/insert-sending.ts'
+import type { Submission } from '../queue/insert-writes.ts'
+import { claimOperation, findQueuedOperation, type OperationClaim } from '../queue/promote-operation.ts'
+import { CallTime } from './call-time.ts'
+import { answerKeeper } from './keep-answer.ts'
+import { keepLeases } from './keep-leases.ts'
+import type { NowCall } from './now-call.ts'
+import { noConnection } from './now-result.ts'
+import type { OutcomeWaiter } from './outcome-watch.ts'
+import { factsOf, recorded, type CallRunner } from './run-call.ts'
+import { sendAhead } from './send-ahead.ts'
+import type { SendingSession } from './sessions.ts'
+import { openSession, tryNow } from './try-now.ts'
+
+/** Options of {@link createSendNow}. */
+export interface SendNowOptions extends Omit<CallRunner, 'inFlight'> {
+  waiter: OutcomeWaiter
+}
+
+/** What became of a promotion. */
+export type Promoted =
+  /** The project has no such operation. */
+  | { kind: 'not_found' }
+  /** It is being sent or has ended; nothing was changed. */
+  | { kind: 'refused'; state: OperationState }
+  | { kind: 'sent'; outcome: NowOutcome; written: WrittenOperation }
+
+/** An operation as its answer needs it. */
+export interface WrittenOperation {
+  isBatch: boolean
+  type: WriteType
+  /** The records as they were sent, by the caller's positions. */
+  records: string[]
+}
+
+/** Makes synchronous calls. */
+export interface SendNow {
+  /**
+   * Records a submission as being sent, sends it at once and records what came of it; what is recorded
+   * agrees with what is answered, whether or not the caller is still there.
+   *
+   * @param timeMs milliseconds that it may take, retries and the wait for earlier writes included
+   * @throws {WritebackError} NO_WORKING_CONNECTION: nothing was sent; SHUTTING_DOWN; or the database's own error
+   */
+  send: (submission: Submission, timeMs: number) => Promise<NowOutcome>
+  /**
+   * Takes an operation over that is still queued and sends it at once. What is not written within the time
+   * goes back into the queue, unless its answer was lost and it is not safe to send twice.
+   *
+   * @throws as `send`
+   */
+  promote: (projectId: string, operationId: string, timeMs: number) => Promise<Promoted>
+  /** Calls under way. */
+  readonly active: number
+  /** Takes no more calls, lets what is in flight finish for `drainMs`, then cuts it off and records that. */
+  stop: (drainMs: number) => Promise<void>
+}
+
+/**
+ * Synchronous calls (design): the same steps that a group of the queue goes through, made at once by the
+ * process that has the call. They wait for nothing but what is ahead of them at their own records.
+ */
+export function createSendNow(options: SendNowOptions): SendNow {
+  const { waiter, ...rest } = options
+  const runner: CallRunner = { ...rest, inFlight: new Set() }
+  const cut = new AbortController()
+  const running = new Set<Promise<unknown>>()
+  const stopLeases = keepLeases(runner)
+  let isStopping = false
+
+  const keep = <T>(work: Promise<T>): Promise<T> => {
+    const settled = work.then(
+      () => undefined,
+      () => undefined,
+    )
+    running.add(settled)
+    void settled.then(() => running.delete(settled))
+    return work
+  }
+  const within = <T>(
+    timeMs: number,
+    part: Pick<NowCall, 'fromQueue' | 'answers'>,
+    run: (call: NowCall) => Promise<T>,
+  ): Promise<T> => {
+    if (isStopping)
+      return Promise.reject(
+        new WritebackError('SHUTTING_DOWN', 'The process is stopping.', { retryAfter: 1 }),
+      )
+    const time = new CallTime(runner.clock, timeMs, cut.signal)
+    return keep(run({ runner, waiter, time, cut: cut.signal, keep, ...part }).finally(() => time.end()))
+  }
+
+  return {
+    send: (submission, timeMs) => {
+      const answers = answerKeeper(runner.sql, runner.logger, submission)
+      return within(timeMs, { fromQueue: false, answers }, (call) => sendNow(call, submission))
+    },
+    promote: (projectId, operationId, timeMs) =>
+      within(timeMs, { fromQueue: true }, (call) => promoteNow(call, projectId, operationId)),
+    get active() {
+      return running.size
+    },
+    stop: async (drainMs) => {
+      isStopping = true
+      const cancel = runner.clock.after(drainMs, () => cut.abort())
+      while (running.size > 0) await Promise.all(running)
+      cancel()
+      stopLeases()
+    },
+  }
+}
+
+async function sendNow(call: NowCall, submission: Submission): Promise<NowOutcome> {
+  const { sql } = call.runner
+  const session = await sessionFor(call, submission.lane.installationId)
+  return holding(call, async (claim) => {
+    const batch = await insertSending(sql, { submission, ...claim })
+    return sendInTurn(call, batch, session)
+  })
+}
+
+async function promoteNow(call: NowCall, projectId: string, operationId: string): Promise<Promoted> {
+  const { sql } = call.runner
+  const operation = await findQueuedOperation(sql, projectId, operationId)
+  if (operation === null) return { kind: 'not_found' }
+  const session = await sessionFor(call, operation.installationId)
+  return holding(call, async (claim) => {
+    const batch = await claimOperation(sql, operation, claim)
+    if (typeof batch === 'string') return { kind: 'refused', state: batch }
+    const records = batch.members.map((member) => member.record)
+    const written = { isBatch: operation.isBatch, type: batch.type, records }
+    return { kind: 'sent', outcome: await sendInTurn(call, batch, session), written }
+  })
+}
+
+/** Without a connection nothing is recorded; any other fault may pass within the time. */
+async function sessionFor(call: NowCall, installationId: string): Promise<SendingSession | ProviderError> {
+  const session = await openSession(call, installationId)
+  if ('code' in session && session.code === 'NO_WORKING_CONNECTION') throw noConnection(session.message)
+  return session
+}
+
+/** Runs with the id of a batch whose lease is kept meanwhile. */
+async function holding<T>({ runner }: NowCall, run: (claim: OperationClaim) => Promise<T>): Promise<T> {
+  const { worker, leaseSeconds } = runner
+  const batchId = newId()
+  runner.inFlight.add(batchId)
+  try {
+    return await run({ batchId, worker, leaseSeconds })
+  } finally {
+    runner.inFlight.delete(batchId)
+  }
+}
+
+/** Sends a claimed batch once what is ahead of it at its records is out of its way. */
+async function sendInTurn(
+  call: NowCall,
+  batch: ClaimedBatch,
+  session: SendingSession | ProviderError,
+): Promise<NowOutcome> {
+  const isFirst = await sendAhead(call, batch).catch(async (error: unknown) => {
+    await abandon(call, batch, error)
+    throw error
+  })
+  if (isFirst) return tryNow(call, batch, session)
+  const busy: NowOutcome = { kind: 'record_busy' }
+  const record = await settleUnsent(
+    call,
+    batch,
+    recordBusy,
+    call.answers?.alongside(() => busy),
+  )
+  if (record.applied && !call.fromQueue) return busy
+  // It is in the queue: it was there before, or another process took this one for lost and released it.
+  const left: NowOutcome = { kind: 'still_trying', reason: recordBusy.message }
+  await call.answers?.now(left)
+  return left
+}
+
+const recordBusy: ProviderError = {
+  code: 'RECORD_BUSY',
+  message: 'Earlier writes to the same record took all the time of the call; this one was not sent.',
+  fields: [],
+}
+
+/** Ends a batch of which nothing was sent; what the queue had before, it gets back. */
+const settleUnsent = (
+  { runner, fromQueue }: NowCall,
+  batch: ClaimedBatch,
+  error: ProviderError,
+  alongside?: Alongside,
+) => {
+  const { sql, nudge } = runner
+  const ids = batch.members.map((member) => member.id)
+  return recorded(runner, () =>
+    fromQueue
+      ? releaseBatch(sql, nudge, factsOf(batch), ids)
+      : failBatch(sql, nudge, factsOf(batch), ids, error, alongside),
+  )
+}
+
+/** Gives up a call that cannot go on: it must not keep its place ahead of later writes until its lease runs out. */
+async function abandon(call: NowCall, batch: ClaimedBatch, error: unknown): Promise<void> {
+  const code = isWritebackError(error) ? error.code : 'INTERNAL'
+  const reason = { code, message: 'The call failed before its write was sent.', fields: [] }
+  await settleUnsent(call, batch, reason).catch((cause: unknown) => {
+    call.runner.logger.warn({ error: messageOf(cause) }, 'a synchronous call could not be given up')
+  })
+}
