@@ -11,6 +11,20 @@ export async function announce(tx: Tx, kind: SetupKind, id: string): Promise<voi
   await tx`select pg_notify(${SETUP_CHANNEL}, ${`${kind} ${id}`})`
 }
 
-/** The id of the connection that an announcement is about, or null when it is about something else. */
-export const announcedConnection = (payload: string): string | null =>
-  payload.startsWith('connection ') ? payload.slice('connection '.length) : null
+/** Tells every process, at commit, that a connection has new credentials: what waits for it may go on. */
+export async function announceRenewed(tx: Tx, connectionId: string): Promise<void> {
+  await tx`select pg_notify(${SETUP_CHANNEL}, ${`connection ${connectionId} renewed`})`
+}
+
+/** What an announcement says of a connection. */
+export interface AnnouncedConnection {
+  id: string
+  /** Whether it has new credentials. */
+  isRenewed: boolean
+}
+
+/** The connection that an announcement is about, or null when it is about something else. */
+export function announcedConnection(payload: string): AnnouncedConnection | null {
+  const [kind, id, what] = payload.split(' ')
+  return kind === 'connection' && id !== undefined ? { id, isRenewed: what === 'renewed' } : null
+}

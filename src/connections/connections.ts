@@ -1,7 +1,7 @@
 import type { Sql } from '../db/connect.ts'
 import { newId } from '../kernel/ids.ts'
 import type { Credentials } from '../model/credentials.ts'
-import { announce } from './announce.ts'
+import { announce, announceRenewed } from './announce.ts'
 import type { Cipher } from './cipher.ts'
 import { cutPage, type Page, type PageRequest } from './page.ts'
 
@@ -46,6 +46,34 @@ export async function createConnection(
       values (${id}, ${projectId}, ${input.groupRef}, ${input.provider}, ${input.credentials.type}, ${encrypted})
       returning id, group_ref as "groupRef", provider, status`
     await announce(tx, 'connection', id)
+    return row
+  })
+}
+
+/**
+ * Gives a connection new credentials; they are taken as valid, as at its creation. Its session goes, it
+ * works again, and a refresh under way with the old credentials has lost the right to change anything.
+ *
+ * @returns null when the project has no such connection
+ */
+export async function renewConnection(
+  sql: Sql,
+  cipher: Cipher,
+  projectId: string,
+  id: string,
+  credentials: Credentials,
+): Promise<ConnectionRow | null> {
+  const encrypted = cipher.encrypt(JSON.stringify(withTidyUrls(credentials)), credentialsPurpose(id))
+  return sql.begin(async (tx) => {
+    // session_version stays: it only grows, so that no session of the old credentials can pass for a newer one
+    const [row] = await tx<ConnectionRow[]>`
+      update connection set credential_type = ${credentials.type}, credentials = ${encrypted},
+        status = 'working', status_reason = null, session = null, session_at = null,
+        refresh_lease = null, refresh_until = null, rotates = false, quick_refusals = 0, updated_at = now()
+      where id = ${id} and project_id = ${projectId}
+      returning id, group_ref as "groupRef", provider, status`
+    if (row === undefined) return null
+    await announceRenewed(tx, id)
     return row
   })
 }

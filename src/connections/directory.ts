@@ -6,7 +6,8 @@ import { isUuid } from '../kernel/ids.ts'
 import type { Logger } from '../kernel/log.ts'
 import { SETUP_CHANNEL } from './announce.ts'
 import { hashKey, isApiKey, type Scope } from './api-keys.ts'
-import type { InstallationContent, WriteObject } from './installations.ts'
+import type { CallSettings } from '../model/object-entry.ts'
+import { callSettingsOf, type InstallationContent, type WriteObject } from './installations.ts'
 import { LoadingCache } from './loading-cache.ts'
 
 /** Who calls (contract section 2). */
@@ -36,6 +37,7 @@ export interface InstallationRef {
   provider: string
   /** By object name; null: every object may be created, updated and upserted, none deleted. */
   objects: ReadonlyMap<string, WriteObject> | null
+  calls: CallSettings
 }
 
 /**
@@ -67,7 +69,7 @@ export interface DirectoryOptions {
   max?: number
 }
 
-interface InstallationRow extends Omit<InstallationRef, 'objects'> {
+interface InstallationRow extends Omit<InstallationRef, 'objects' | 'calls'> {
   content: InstallationContent
 }
 
@@ -87,6 +89,7 @@ const byName = (objects: Record<string, WriteObject>): ReadonlyMap<string, Write
 const toRef = ({ content, ...row }: InstallationRow): InstallationRef => ({
   ...row,
   objects: content.write.objects === undefined ? null : byName(content.write.objects),
+  calls: callSettingsOf(content),
 })
 
 async function loadCaller(sql: Sql, keyHash: Buffer): Promise<Caller | null> {

@@ -1,4 +1,4 @@
-import type { ConfiguredObject } from '../model/object-entry.ts'
+import { defaultCallSettings, type CallSettings, type ConfiguredObject } from '../model/object-entry.ts'
 import type { Sql, Tx } from '../db/connect.ts'
 import { WritebackError, type Issue } from '../kernel/errors.ts'
 import { newId } from '../kernel/ids.ts'
@@ -12,8 +12,14 @@ export type WriteObject = ConfiguredObject
 /** What an installation may do. Without `objects`, everything but deleting. */
 export interface InstallationContent {
   provider: string
-  write: { objects?: Record<string, WriteObject> }
+  write: { objects?: Record<string, WriteObject> } & Partial<CallSettings>
 }
+
+/** How an installation's calls are made, defaults applied. */
+export const callSettingsOf = ({ write }: InstallationContent): CallSettings => ({
+  packing: write.packing ?? defaultCallSettings.packing,
+  apiBudgetPercent: write.apiBudgetPercent ?? defaultCallSettings.apiBudgetPercent,
+})
 
 /** An installation as it is kept, with what it takes from its connection. */
 export interface InstallationRow {

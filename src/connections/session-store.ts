@@ -19,13 +19,15 @@ export interface Claim {
   /** The version that the new session gets. */
   version: number
   rotates: boolean
+  /** Sessions in a row, the one to be replaced included, that were refused right after they were minted. */
+  refusals: number
 }
 
 /** What came of asking for the right to refresh. */
 export type ClaimAnswer =
   | { kind: 'mint'; claim: Claim }
   /** Another process minted meanwhile. */
-  | { kind: 'session'; session: Buffer; version: number }
+  | { kind: 'session'; session: Buffer; version: number; isUnproven: boolean }
   /** Another process is at it. */
   | { kind: 'wait' }
   | { kind: 'broken'; reason: string }
@@ -51,6 +53,8 @@ export interface StoredSession {
   reason: string | null
   session: Buffer | null
   version: number
+  /** Whether the sessions before it were refused right after they were minted, and it has not worked yet either. */
+  isUnproven: boolean
 }
 
 const noConnection = (id: string): WritebackError =>
@@ -59,7 +63,8 @@ const noConnection = (id: string): WritebackError =>
 /** @throws {WritebackError} NOT_FOUND */
 export async function readSession(sql: Sql, id: string): Promise<StoredSession> {
   const [row] = await sql<StoredSession[]>`
-    select status, status_reason as reason, session, session_version as version
+    select status, status_reason as reason, session, session_version as version,
+      quick_refusals > 0 as "isUnproven"
     from connection where id = ${id}`
   if (row === undefined) throw noConnection(id)
   return row
@@ -112,7 +117,12 @@ export async function claimRefresh(sql: Sql, id: string, staleVersion: number): 
     const state = await lockState(tx, id)
     if (state.status === 'broken') return { kind: 'broken', reason: state.reason ?? 'unknown' }
     if (state.session !== null && state.version > staleVersion)
-      return { kind: 'session', session: state.session, version: state.version }
+      return {
+        kind: 'session',
+        session: state.session,
+        version: state.version,
+        isUnproven: state.quickRefusals > 0,
+      }
     if (state.lease === 'held') return { kind: 'wait' }
     const refusals = state.session !== null && state.isYoung ? state.quickRefusals + 1 : 0
     const reason = hopeless(state, refusals)
@@ -122,13 +132,20 @@ export async function claimRefresh(sql: Sql, id: string, staleVersion: number): 
     }
     const lease = newId()
     await tx`
-      update connection set refresh_lease = ${lease}, quick_refusals = ${refusals},
+      update connection set refresh_lease = ${lease},
         refresh_until = now() + ${LEASE_SECONDS} * interval '1 second'
       where id = ${id}`
     const { provider, credentials, rotates } = state
     return {
       kind: 'mint',
-      claim: { lease, provider, credentials, version: Math.max(state.version, staleVersion) + 1, rotates },
+      claim: {
+        lease,
+        provider,
+        credentials,
+        version: Math.max(state.version, staleVersion) + 1,
+        rotates,
+        refusals,
+      },
     }
   })
 }
@@ -150,17 +167,29 @@ export async function keepSession(sql: Sql, id: string, claim: Claim, minted: Mi
   const kept = await sql`
     update connection set session = ${minted.session}, session_version = ${claim.version}, session_at = now(),
       credentials = coalesce(${minted.rotatedCredentials}::bytea, credentials),
-      rotates = ${minted.rotatedCredentials !== null},
+      rotates = ${minted.rotatedCredentials !== null}, quick_refusals = ${claim.refusals},
       refresh_lease = null, refresh_until = null, updated_at = now()
     where id = ${id} and (refresh_lease = ${claim.lease} or session = ${minted.session})`
   return kept.count > 0
 }
 
-/** Gives the right to refresh back unused. */
-export async function releaseRefresh(sql: Sql, id: string, claim: Claim): Promise<void> {
-  await sql`
+/**
+ * Gives the right to refresh back unused.
+ *
+ * @returns false when it was lost meanwhile
+ */
+export async function releaseRefresh(sql: Sql, id: string, claim: Claim): Promise<boolean> {
+  const released = await sql`
     update connection set refresh_lease = null, refresh_until = null
     where id = ${id} and refresh_lease = ${claim.lease}`
+  return released.count > 0
+}
+
+/** Notes that the provider took the session of this version: those refused before it count no more. */
+export async function proveSession(sql: Sql, id: string, version: number): Promise<void> {
+  await sql`
+    update connection set quick_refusals = 0
+    where id = ${id} and session_version = ${version} and quick_refusals > 0`
 }
 
 /**

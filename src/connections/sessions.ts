@@ -16,6 +16,7 @@ import {
   keepSession,
   LEASE_SECONDS,
   lostAnswerReason,
+  proveSession,
   readSession,
   releaseRefresh,
   type Claim,
@@ -41,7 +42,10 @@ import {
  * turn each short outage of a login host into a new consent by every customer.
  *
  * A session that is refused again and again right after it was minted is refused for what it is, not for
- * its age: after three within a minute each the connection is broken.
+ * its age: after three within a minute each, none of which the provider ever took, the connection is broken.
+ *
+ * New credentials take the lease from a refresh under way, which then can change nothing any more, and
+ * nobody waits for it: whoever did asks anew.
  */
 
 /** A session and its number; the number says which one was refused when a new one is asked for. */
@@ -73,6 +77,13 @@ export interface Sessions {
   get(connectionId: string): Promise<OpenSession>
   /** A session newer than the one that the provider refused: another process's, or a new one. */
   refresh(connectionId: string, staleVersion: number): Promise<OpenSession>
+  /**
+   * To be told of a session that the provider took, in whatever it then answered. Without it, sessions that
+   * live for less than a minute look like sessions that never worked, and the connection is broken.
+   */
+  worked(connectionId: string, version: number): void
+  /** Sets the listener that is told, in every process, that a connection has new credentials. */
+  onRenewed(listener: (connectionId: string) => void): void
   /** Begins to listen for changed connections; until then a changed one is noticed when it is refused. */
   start(): Promise<void>
   stop(): Promise<void>
@@ -96,14 +107,21 @@ function dropOldest(map: Map<string, unknown>, max: number): void {
   if (oldest !== undefined) map.delete(oldest)
 }
 
-const changedMeanwhile = (id: string): SessionUnavailable =>
-  new SessionUnavailable(id, 'transient', 'the connection was changed while a session was opened')
+/** One run that several callers wait for. */
+interface Flight {
+  result: Promise<OpenSession>
+  /** Resolves when its result is not worth waiting for any more. */
+  overtaken: PromiseWithResolvers<null>
+}
 
 class SessionKeeper implements Sessions {
   readonly #options: Required<SessionsOptions>
   readonly #open = new Map<string, OpenSession>()
-  readonly #flights = new Map<string, Promise<OpenSession>>()
+  readonly #flights = new Map<string, Flight>()
   readonly #cooldowns = new Map<string, Cooldown>()
+  /** Versions of sessions whose predecessors were refused right away, until they have worked. */
+  readonly #unproven = new Map<string, number>()
+  #renewed: (connectionId: string) => void = () => undefined
   /** Counts what was dropped, so that a load that began before is not kept after. */
   #drops = 0
   #listening: { unlisten: () => Promise<void> } | null = null
@@ -114,27 +132,36 @@ class SessionKeeper implements Sessions {
 
   async get(connectionId: string): Promise<OpenSession> {
     return (
-      this.#open.get(connectionId) ??
-      (await this.#once(`get ${connectionId}`, () => this.#load(connectionId)))
+      this.#open.get(connectionId) ?? (await this.#once('get', connectionId, () => this.#load(connectionId)))
     )
   }
 
   async refresh(connectionId: string, staleVersion: number): Promise<OpenSession> {
     const held = this.#open.get(connectionId)
     if (held !== undefined && held.version > staleVersion) return held
-    const open = await this.#once(connectionId, () => this.#renew(connectionId, staleVersion))
+    const open = await this.#once('renew', connectionId, () => this.#renew(connectionId, staleVersion))
     // the flight that was joined may have been for an older session than the one refused here
     return open.version > staleVersion ? open : this.refresh(connectionId, staleVersion)
+  }
+
+  worked(connectionId: string, version: number): void {
+    if (this.#unproven.get(connectionId) !== version) return
+    this.#unproven.delete(connectionId)
+    const { sql, logger } = this.#options
+    proveSession(sql, connectionId, version).catch((error: unknown) => {
+      logger.warn({ connectionId, reason: messageOf(error) }, 'that a session works could not be saved')
+    })
+  }
+
+  onRenewed(listener: (connectionId: string) => void): void {
+    this.#renewed = listener
   }
 
   async start(): Promise<void> {
     const { sql } = this.#options
     this.#listening ??= await sql.listen(
       SETUP_CHANNEL,
-      (payload) => {
-        const id = announcedConnection(payload)
-        if (id !== null) this.#drop(id)
-      },
+      (payload) => this.#hear(payload),
       () => this.#dropAll(),
     )
   }
@@ -145,10 +172,19 @@ class SessionKeeper implements Sessions {
     await ended?.unlisten()
   }
 
-  #drop(id: string): void {
+  #hear(payload: string): void {
+    const connection = announcedConnection(payload)
+    if (connection === null) return
+    const { id, isRenewed } = connection
     this.#drops++
     this.#open.delete(id)
     this.#cooldowns.delete(id)
+    if (!isRenewed) return
+    for (const what of ['get', 'renew'] as const) {
+      this.#flights.get(`${what} ${id}`)?.overtaken.resolve(null)
+      this.#flights.delete(`${what} ${id}`)
+    }
+    this.#renewed(id)
   }
 
   #dropAll(): void {
@@ -157,11 +193,21 @@ class SessionKeeper implements Sessions {
     this.#cooldowns.clear()
   }
 
-  /** Shares one run among all who ask for the same meanwhile. */
-  #once(key: string, run: () => Promise<OpenSession>): Promise<OpenSession> {
-    const flying = this.#flights.get(key)
-    if (flying !== undefined) return flying
-    const flight = run().finally(() => this.#flights.delete(key))
+  /** Shares one run among all who ask for the same meanwhile; one that is overtaken is made anew. */
+  async #once(what: 'get' | 'renew', id: string, run: () => Promise<OpenSession>): Promise<OpenSession> {
+    const key = `${what} ${id}`
+    for (;;) {
+      const flight = this.#flights.get(key) ?? this.#takeOff(key, run)
+      const open = await Promise.race([flight.result, flight.overtaken.promise])
+      if (open !== null) return open
+    }
+  }
+
+  #takeOff(key: string, run: () => Promise<OpenSession>): Flight {
+    const result = run().finally(() => {
+      if (this.#flights.get(key) === flight) this.#flights.delete(key)
+    })
+    const flight: Flight = { result, overtaken: Promise.withResolvers<null>() }
     this.#flights.set(key, flight)
     return flight
   }
@@ -171,7 +217,7 @@ class SessionKeeper implements Sessions {
     const stored = await readSession(this.#options.sql, id)
     if (stored.status === 'broken') throw new ConnectionBroken(id, stored.reason ?? 'unknown')
     if (stored.session === null) return this.refresh(id, stored.version)
-    return this.#hold(id, this.#decryptSession(id, stored.session, stored.version), drops)
+    return this.#hold(id, this.#readSession(id, { ...stored, session: stored.session }), drops)
   }
 
   /** Keeps a session in memory, unless the connection changed since `drops` was read. */
@@ -188,18 +234,20 @@ class SessionKeeper implements Sessions {
     const cooling = this.#cooldowns.get(id)
     if (cooling !== undefined && cooling.until > this.#options.clock.monotonic()) throw cooling.error
     this.#open.delete(id)
-    const drops = this.#drops
     for (let waitMs = waiting.firstMs; ; waitMs = Math.min(waitMs * 2, waiting.longestMs)) {
+      const drops = this.#drops
       const answer = await claimRefresh(this.#options.sql, id, staleVersion)
       if (answer.kind === 'broken') throw new ConnectionBroken(id, answer.reason)
-      if (answer.kind === 'session')
-        return this.#hold(id, this.#decryptSession(id, answer.session, answer.version), drops)
-      if (answer.kind === 'mint') return this.#hold(id, await this.#mint(id, answer.claim), drops)
-      await sleep(waitMs * (0.5 + Math.random()))
+      if (answer.kind === 'session') return this.#hold(id, this.#readSession(id, answer), drops)
+      if (answer.kind === 'mint') {
+        const minted = await this.#mint(id, answer.claim)
+        if (minted !== null) return this.#hold(id, minted, drops)
+      } else await sleep(waitMs * (0.5 + Math.random()))
     }
   }
 
-  async #mint(id: string, claim: Claim): Promise<OpenSession> {
+  /** A new session; null when the right to open one was lost meanwhile, so that the connection must be looked at again. */
+  async #mint(id: string, claim: Claim): Promise<OpenSession | null> {
     const { cipher, logger } = this.#options
     let credentials: Credentials
     try {
@@ -208,7 +256,9 @@ class SessionKeeper implements Sessions {
       await releaseRefresh(this.#options.sql, id, claim)
       throw this.#unreadable(id, error)
     }
-    const { rotatedRefreshToken, ...session } = await this.#callProvider(id, claim, credentials)
+    const minted = await this.#callProvider(id, claim, credentials)
+    if (minted === null) return null
+    const { rotatedRefreshToken, ...session } = minted
     const rotated =
       credentials.type === 'oauth2-refresh-token' && rotatedRefreshToken !== undefined
         ? JSON.stringify({ ...credentials, refreshToken: rotatedRefreshToken })
@@ -217,13 +267,14 @@ class SessionKeeper implements Sessions {
       session: cipher.encrypt(JSON.stringify(session), sessionPurpose(id)),
       rotatedCredentials: rotated === null ? null : cipher.encrypt(rotated, credentialsPurpose(id)),
     })
-    if (!isKept) throw changedMeanwhile(id)
+    if (!isKept) return null
     this.#cooldowns.delete(id)
+    this.#noteProof(id, claim.version, claim.refusals > 0)
     logger.info({ connectionId: id, version: claim.version, rotated: rotated !== null }, 'session opened')
     return { session, version: claim.version }
   }
 
-  async #callProvider(id: string, claim: Claim, credentials: Credentials): Promise<MintedSession> {
+  async #callProvider(id: string, claim: Claim, credentials: Credentials): Promise<MintedSession | null> {
     const { mint, clock } = this.#options
     let cancel: () => void = () => undefined
     // ends well before the lease does, whatever the provider's own limits are
@@ -241,8 +292,8 @@ class SessionKeeper implements Sessions {
     }
   }
 
-  /** Settles a mint that brought nothing: broken, or to be tried again. */
-  async #fail(id: string, claim: Claim, credentials: Credentials, error: unknown): Promise<never> {
+  /** Settles a mint that brought nothing: broken, or to be tried again. Null when that is not its to say any more. */
+  async #fail(id: string, claim: Claim, credentials: Credentials, error: unknown): Promise<null> {
     const { sql, logger } = this.#options
     // anything else is a fault of ours; breaking customers' connections would not mend it
     const { kind, code } = isMintFailure(error) ? error : ({ kind: 'transient', code: 'UNKNOWN' } as const)
@@ -255,9 +306,9 @@ class SessionKeeper implements Sessions {
     if (kind === 'permanent' || isLost) {
       const reason = isLost ? lostAnswerReason : messageOf(error)
       if (await breakConnection(sql, id, claim, reason)) throw new ConnectionBroken(id, reason)
-      throw changedMeanwhile(id)
+      return null
     }
-    await releaseRefresh(sql, id, claim)
+    if (!(await releaseRefresh(sql, id, claim))) return null
     throw this.#cool(id, new SessionUnavailable(id, kind, messageOf(error), error))
   }
 
@@ -291,13 +342,20 @@ class SessionKeeper implements Sessions {
     }
   }
 
-  #decryptSession(id: string, data: Buffer, version: number): OpenSession {
+  #readSession(id: string, stored: { session: Buffer; version: number; isUnproven: boolean }): OpenSession {
     try {
-      const text = this.#options.cipher.decrypt(data, sessionPurpose(id))
-      return { session: JSON.parse(text) as Session, version }
+      const text = this.#options.cipher.decrypt(stored.session, sessionPurpose(id))
+      this.#noteProof(id, stored.version, stored.isUnproven)
+      return { session: JSON.parse(text) as Session, version: stored.version }
     } catch (error) {
       throw this.#unreadable(id, error)
     }
+  }
+
+  #noteProof(id: string, version: number, isUnproven: boolean): void {
+    if (!isUnproven) this.#unproven.delete(id)
+    else this.#unproven.set(id, version)
+    dropOldest(this.#unproven, this.#options.max)
   }
 
   /** What cannot be decrypted is the operator's to mend (a missing key), not the customer's. */

@@ -9,6 +9,7 @@ import { connect, type Sql } from '../../src/db/connect.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
 import type { Credentials } from '../../src/model/credentials.ts'
 import { createTestDatabase } from '../support/database.ts'
+import { failure, loginHost } from './login-host.ts'
 
 type Database = Awaited<ReturnType<typeof createTestDatabase>>
 
@@ -54,45 +55,6 @@ const storedToken = async (id: string): Promise<string> => {
   const row = await rowOf(id)
   const text = cipher.decrypt(row.credentials as Buffer, `connection:${id}:credentials`)
   return (JSON.parse(text) as { refreshToken: string }).refreshToken
-}
-
-const failure = (kind: string, code: string, message = code): Error =>
-  Object.assign(new Error(message), { name: 'SessionError', kind, code })
-
-interface LoginHost {
-  mints: number
-  revoked: boolean
-  /** The refresh token that counts at present. */
-  valid: string
-  /** Runs before anything is done; fails to refuse. */
-  before: () => Promise<unknown>
-  /** Runs when all is done; fails to lose the answer. */
-  after: () => Promise<unknown>
-  mint: Mint
-}
-
-/** A login host: counts what it minted and, when it rotates, revokes everything if a spent token comes back. */
-function loginHost(options: { rotates?: boolean } = {}): LoginHost {
-  const host: LoginHost = {
-    mints: 0,
-    revoked: false,
-    valid: 'token-0',
-    before: () => Promise.resolve(),
-    after: () => Promise.resolve(),
-    mint: async (_provider, credentials) => {
-      await host.before()
-      const session = { accessToken: `access-${++host.mints}`, instanceUrl: 'https://acme.my.salesforce.com' }
-      if (options.rotates !== true || credentials.type !== 'oauth2-refresh-token') return session
-      if (credentials.refreshToken !== host.valid) {
-        host.revoked = true
-        throw failure('permanent', 'invalid_grant')
-      }
-      host.valid = `token-${host.mints}`
-      await host.after()
-      return { ...session, rotatedRefreshToken: host.valid }
-    },
-  }
-  return host
 }
 
 describe('one refresh for all', () => {
