@@ -81,6 +81,11 @@ function parseEncryptionKey(text: string): Buffer | undefined {
   return key.length === 32 ? key : undefined
 }
 
+function parseEncryptionKeys(text: string): Buffer[] | undefined {
+  const keys = text.split(',').map((key) => parseEncryptionKey(key.trim()))
+  return keys.includes(undefined) ? undefined : (keys as Buffer[])
+}
+
 const logLevels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 const roles = ['all', 'api', 'worker'] as const
 
@@ -134,6 +139,16 @@ const variables = {
     expected: '32 bytes in base64 (for example from: openssl rand -base64 32)',
     parse: parseEncryptionKey,
   } satisfies Variable<Buffer | null>,
+  oldEncryptionKeys: {
+    name: 'WRITEBACK_OLD_ENCRYPTION_KEYS',
+    shownDefault: 'unset',
+    secret: true,
+    meaning:
+      'Earlier encryption keys that can still decrypt, separated by commas. Needed until `writeback reencrypt` has moved everything to the current one.',
+    fallback: null as Buffer[] | null,
+    expected: '32 bytes in base64 each, separated by commas',
+    parse: parseEncryptionKeys,
+  } satisfies Variable<Buffer[] | null>,
   role: oneOf(
     'WRITEBACK_ROLE',
     'all',
@@ -166,19 +181,31 @@ const variables = {
     'WRITEBACK_GROUP_CONCURRENCY',
     4,
     [1, 100],
-    'Batches of one installation that may be in flight at once.',
+    'Calls of one installation that may be in flight at once.',
   ),
   workerSlots: wholeNumber(
     'WRITEBACK_WORKER_SLOTS',
-    64,
-    [1, 1_000],
-    'Batches of all installations that one process may have in flight at once.',
+    256,
+    [1, 10_000],
+    'Calls of all installations that one process may have in flight at once.',
   ),
   sweepMs: seconds(
     'WRITEBACK_SWEEP_SECONDS',
     2,
     [0.1, 3_600],
     'Seconds between two looks at the tables for what no wake-up announced: due groups and batches whose worker is gone.',
+  ),
+  leaseSeconds: wholeNumber(
+    'WRITEBACK_LEASE_SECONDS',
+    30,
+    [5, 300],
+    'Seconds without a sign of life after which what a process has in flight is taken from it and settled by another. The same for all processes.',
+  ),
+  retentionDays: wholeNumber(
+    'WRITEBACK_RETENTION_DAYS',
+    30,
+    [1, 3_650],
+    'Days that a finished write can be read. What has not finished is kept however old it is.',
   ),
   databasePool: wholeNumber('WRITEBACK_DB_POOL', 10, [2, 500], 'Database connections of one process.'),
   providerTimeoutMs: seconds(

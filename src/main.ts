@@ -9,6 +9,10 @@ const commands: Record<
 > = {
   serve: { help: 'run the service (configured by the environment)', load: () => import('./cli/serve.ts') },
   migrate: { help: 'apply what migrations are due, then end', load: () => import('./cli/migrate.ts') },
+  reencrypt: {
+    help: 'move what is encrypted to the current key, then end',
+    load: () => import('./cli/reencrypt.ts'),
+  },
   simulator: { help: 'run a Salesforce org to try things on', load: () => import('./cli/simulator.ts') },
   demo: { help: 'watch 1,000 writes go all the way', load: () => import('./cli/demo.ts') },
 }

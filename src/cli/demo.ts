@@ -94,8 +94,10 @@ async function postAll(plan: Plan, parts: Parts): Promise<Run> {
   const counts = { accepted: 0, ended: 0 }
   const sizes: number[] = []
   const callsBefore = org.apiUsed
-  const unlisten = org.onRequest(({ operation, recordCount }) => {
-    if (operation.startsWith('collections.')) sizes.push(recordCount)
+  const unlisten = org.onRequest((entry) => {
+    // A composite call carries several groups, each a part of its own.
+    for (const { operation, recordCount } of entry.parts ?? [entry])
+      if (operation.startsWith('collections.')) sizes.push(recordCount)
   })
   const sent = (): number => sizes.reduce((sum, size) => sum + size, 0)
   const hide = showProgress(process.stdout, () => ({

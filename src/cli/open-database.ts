@@ -3,7 +3,10 @@ import { connect } from '../db/connect.ts'
 import { startEmbedded } from '../db/embedded.ts'
 import { migrate } from '../db/migrate.ts'
 import { keysFor } from '../generated-keys.ts'
+import { messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
+import { makePartitionsAhead } from '../queue/partitions.ts'
+import { DAYS_AHEAD } from '../queue/retention.ts'
 import { migrateWakeups } from '../wakeups/wakeups.ts'
 
 /** A database that is ready for use, and the keys that go with it. */
@@ -67,13 +70,16 @@ function outside(config: Config, url: string): OpenDatabase {
   }
 }
 
-/** Our own tables, then pg-boss's. */
+/** Our own tables and their partitions, which nobody has made while no process ran; then pg-boss's. */
 async function applyMigrations(url: string, logger: Logger): Promise<void> {
   // One connection for all statements: a migration is a transaction of its own.
   const sql = connect({ url, max: 2, applicationName: 'writeback-migrate', statementTimeoutMs: 0 })
   try {
     const { applied } = await migrate(sql, { logger })
     if (applied.length > 0) logger.info({ applied }, 'migrations applied')
+    const { failed } = await makePartitionsAhead(sql, DAYS_AHEAD, new AbortController().signal)
+    for (const { day, error } of failed)
+      logger.warn({ day, error: messageOf(error) }, 'the partitions of a day could not be made')
     await migrateWakeups(sql)
   } finally {
     await sql.end({ timeout: 5 })

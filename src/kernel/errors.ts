@@ -15,6 +15,8 @@ export const errorCatalogue = {
   FORBIDDEN: { title: 'Not allowed', retryable: false },
   NOT_FOUND: { title: 'Not found', retryable: false },
   CONFLICT: { title: 'Conflict with the present state', retryable: false },
+  IDEMPOTENCY_KEY_IN_USE: { title: 'The first call with this idempotency key is running', retryable: true },
+  IDEMPOTENCY_KEY_REUSED: { title: 'The idempotency key belongs to another request', retryable: false },
   BODY_TOO_LARGE: { title: 'The body is too large', retryable: false },
   UNSUPPORTED_MEDIA_TYPE: { title: 'The media type is not supported', retryable: false },
   METHOD_NOT_ALLOWED: { title: 'The method is not allowed here', retryable: false },
@@ -22,6 +24,9 @@ export const errorCatalogue = {
   NO_WORKING_CONNECTION: { title: 'The installation has no working connection', retryable: false },
   TOO_MUCH_QUEUED: { title: 'Too much is queued', retryable: true },
   PROVIDER_UNREACHABLE: { title: 'The provider could not be reached', retryable: true },
+  OUTCOME_UNKNOWN: { title: 'It is not known whether the write was made', retryable: false },
+  STILL_TRYING: { title: 'The write is still being tried', retryable: false },
+  RECORD_BUSY: { title: 'An earlier write to the same record is not done', retryable: true },
   PROVIDER_TIMEOUT: { title: 'The provider did not answer in time', retryable: true },
   DATABASE_UNAVAILABLE: { title: 'The database is not available', retryable: true },
   SHUTTING_DOWN: { title: 'The service is shutting down', retryable: true },
@@ -39,6 +44,10 @@ export interface ErrorExtras {
   issues?: Issue[]
   /** Seconds after which trying again makes sense. */
   retryAfter?: number
+  /** The operation that it is about. */
+  operationId?: string
+  /** The status, where the code leaves a choice. */
+  status?: number
   /** The underlying error; logged, never sent out. */
   cause?: unknown
 }
@@ -49,6 +58,8 @@ export class WritebackError extends Error {
   readonly remedy: string | undefined
   readonly issues: Issue[] | undefined
   readonly retryAfter: number | undefined
+  readonly operationId: string | undefined
+  readonly status: number | undefined
 
   constructor(code: ErrorCode, detail: string, extras: ErrorExtras = {}) {
     super(detail, extras.cause === undefined ? undefined : { cause: extras.cause })
@@ -57,6 +68,8 @@ export class WritebackError extends Error {
     this.remedy = extras.remedy
     this.issues = extras.issues
     this.retryAfter = extras.retryAfter
+    this.operationId = extras.operationId
+    this.status = extras.status
   }
 }
 

@@ -2,7 +2,6 @@ import type { Clock } from '../kernel/clock.ts'
 import type { Logger } from '../kernel/log.ts'
 import { messageOf } from '../kernel/errors.ts'
 import type { LaneJob, Wakeups } from './wakeups.ts'
-import { TOUCH_SECONDS } from './wakeups.ts'
 
 /** Longest wait between two looks at the queue, in milliseconds: what a lost notification costs. */
 const POLL_MS = 500
@@ -24,6 +23,8 @@ export interface DispatcherOptions {
   nextDueMs: () => Promise<number | null>
   /** Jobs that this process works on at once. */
   slots: number
+  /** Milliseconds between two signs of life of the jobs at work. */
+  touchMs: number
   clock: Clock
   logger: Logger
 }
@@ -139,7 +140,7 @@ class LaneDispatcher implements Dispatcher {
   }
 
   #scheduleTouch(): void {
-    this.#cancelTouch = this.#options.clock.after(TOUCH_SECONDS * 1000, () => {
+    this.#cancelTouch = this.#options.clock.after(this.#options.touchMs, () => {
       this.#options.wakeups.touch([...this.#running.keys()]).catch((error: unknown) => {
         this.#options.logger.warn({ error: messageOf(error) }, 'wake-ups could not be kept alive')
       })

@@ -3,7 +3,9 @@ import type { Sql, Tx } from '../db/connect.ts'
 import { newId } from '../kernel/ids.ts'
 import type { Logger } from '../kernel/log.ts'
 import { messageOf } from '../kernel/errors.ts'
+import { DEFAULT_LEASE_SECONDS } from '../model/lease.ts'
 import { bossInTransaction, bossOnPool, takeTurn } from './boss-db.ts'
+import { prepareSchedule, startSchedule, type Housekeeping } from './schedule.ts'
 
 /**
  * Wake-ups: the part of the queue that says when. A wake-up is a pg-boss job that carries a lane's id
@@ -19,10 +21,18 @@ import { bossInTransaction, bossOnPool, takeTurn } from './boss-db.ts'
 const LANE_QUEUE = 'lane-wakeup'
 const SCHEMA = 'pgboss'
 
-/** Seconds without a sign of life after which pg-boss takes a job away from a dead worker. */
-const HEARTBEAT_SECONDS = 30
-/** Seconds between signs of life. */
-export const TOUCH_SECONDS = 10
+/** Fewer seconds without a sign of life pg-boss does not take (12.35.0). */
+const LEAST_HEARTBEAT_SECONDS = 10
+
+/**
+ * When a dead worker's jobs are taken away, in seconds: `heartbeat` without a sign of life, looked for every
+ * `look`. Together they are the lease of its batches, so that both give up their share of an
+ * installation's concurrency at about the same time; a lease under 12 s ends before its job.
+ */
+function patience(leaseSeconds: number): { heartbeat: number; look: number } {
+  const look = Math.max(1, Math.round(leaseSeconds / 10))
+  return { heartbeat: Math.max(LEAST_HEARTBEAT_SECONDS, leaseSeconds - look), look }
+}
 
 /** A lane to be looked at, and when. */
 export interface Wakeup {
@@ -46,8 +56,12 @@ export interface WakeupOptions {
   logger: Logger
   /** Batches in flight per installation, over all processes. */
   groupConcurrency: number
+  /** Seconds without a sign of life after which what a process holds is taken from it; the same in all. Default 30. */
+  leaseSeconds?: number
   /** Whether this process works on jobs: it then listens, and keeps pg-boss's house in order. */
   worker: boolean
+  /** What one worker of all does a few times an hour; without it this process takes no turn in that. */
+  housekeeping?: Housekeeping
 }
 
 /** The only door to pg-boss. */
@@ -79,18 +93,22 @@ export async function migrateWakeups(serial: Sql): Promise<void> {
   await boss.start()
   try {
     await boss.createQueue(LANE_QUEUE, queueOptions)
-    await boss.updateQueue(LANE_QUEUE, { notify: true, retryLimit: 0, heartbeatSeconds: HEARTBEAT_SECONDS })
+    await boss.updateQueue(LANE_QUEUE, { notify: true, retryLimit: 0, heartbeatSeconds })
+    await prepareSchedule(boss)
   } finally {
     await boss.stop({ graceful: false, close: false })
   }
 }
+
+/** Of a job that says nothing of its own. */
+const heartbeatSeconds = patience(DEFAULT_LEASE_SECONDS).heartbeat
 
 const queueOptions = {
   policy: 'short',
   notify: true,
   // A job is never retried: the sweeper makes a new one for a lane that is still due.
   retryLimit: 0,
-  heartbeatSeconds: HEARTBEAT_SECONDS,
+  heartbeatSeconds,
   // A lane's deadline may lie a day ahead, and its job must outlive it.
   retentionSeconds: 7 * 86_400,
   deleteAfterSeconds: 60,
@@ -100,22 +118,25 @@ const queueOptions = {
 /** Starts pg-boss on our pool. The schema must be there: see {@link migrateWakeups}. */
 export async function startWakeups(options: WakeupOptions): Promise<Wakeups> {
   let listener: () => void = () => undefined
+  const { heartbeat, look } = patience(options.leaseSeconds ?? DEFAULT_LEASE_SECONDS)
+  const housekeeping = options.worker ? options.housekeeping : undefined
   const boss = new PgBoss({
     db: bossOnPool(options.sql, options.serial, () => listener()),
     schema: SCHEMA,
     migrate: false,
     createSchema: false,
-    schedule: false,
+    schedule: housekeeping !== undefined,
     supervise: options.worker,
-    superviseIntervalSeconds: 10,
-    monitorIntervalSeconds: 10,
+    superviseIntervalSeconds: look,
+    monitorIntervalSeconds: look,
     useListenNotify: options.worker,
   })
   boss.on('error', (error) => options.logger.warn({ err: error }, 'pg-boss reported an error'))
   boss.on('warning', (warning) => options.logger.debug({ warning }, 'pg-boss warned'))
   await boss.start()
+  const schedule = housekeeping === undefined ? null : await startSchedule(boss, housekeeping, options.logger)
   return {
-    nudge: (tx, wakeups) => nudge(boss, tx, wakeups),
+    nudge: (tx, wakeups) => nudge(boss, tx, wakeups, heartbeat),
     fetch: (count) => fetch(boss, options, count),
     done: async (jobId) => {
       await boss.deleteJob(LANE_QUEUE, jobId)
@@ -128,6 +149,7 @@ export async function startWakeups(options: WakeupOptions): Promise<Wakeups> {
     },
     stop: async () => {
       listener = () => undefined
+      await schedule?.stop()
       await boss.stop({ graceful: false, close: false }).catch((error: unknown) => {
         options.logger.warn({ error: messageOf(error) }, 'pg-boss did not stop cleanly')
       })
@@ -147,7 +169,7 @@ async function fetch(boss: PgBoss, options: WakeupOptions, count: number): Promi
   return jobs.map((job) => ({ jobId: job.id, laneId: job.data.laneId }))
 }
 
-async function nudge(boss: PgBoss, tx: Tx, wakeups: Wakeup[]): Promise<void> {
+async function nudge(boss: PgBoss, tx: Tx, wakeups: Wakeup[], heartbeatSeconds: number): Promise<void> {
   if (wakeups.length === 0) return
   const db = bossInTransaction(tx)
   // In one order everywhere, so that two transactions that set the same lanes' jobs cannot deadlock.
@@ -158,6 +180,7 @@ async function nudge(boss: PgBoss, tx: Tx, wakeups: Wakeup[]): Promise<void> {
     singletonKey: wakeup.laneId,
     startAfter: wakeup.at.toISOString(),
     group: { id: wakeup.installationId },
+    heartbeatSeconds,
   }))
   const inserted = new Set(await boss.insert(LANE_QUEUE, jobs, { db, returnId: true }))
   for (const job of jobs) {

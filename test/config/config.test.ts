@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest'
 import { configTable, loadConfig, redactedConfig } from '../../src/config.ts'
 
 const key = Buffer.alloc(32, 7)
+const oldKeys = [Buffer.alloc(32, 8), Buffer.alloc(32, 0xff)]
 const withDatabase = {
   DATABASE_URL: 'postgres://someone:hunter2@db.example:5432/writeback',
   WRITEBACK_ENCRYPTION_KEY: key.toString('base64'),
@@ -26,13 +27,16 @@ describe('loadConfig', () => {
       dataDir: '.writeback',
       adminKey: null,
       encryptionKey: null,
+      oldEncryptionKeys: null,
       role: 'all',
       allowInsecureProviders: true,
       logLevel: 'info',
       maxWaiting: 2_000_000,
       groupConcurrency: 4,
-      workerSlots: 64,
+      workerSlots: 256,
       sweepMs: 2_000,
+      leaseSeconds: 30,
+      retentionDays: 30,
       databasePool: 10,
       providerTimeoutMs: 120_000,
     })
@@ -46,6 +50,7 @@ describe('loadConfig', () => {
         HOST: '::',
         WRITEBACK_DATA_DIR: '/data',
         WRITEBACK_ADMIN_KEY: 'operator',
+        WRITEBACK_OLD_ENCRYPTION_KEYS: `${oldKeys[0]!.toString('base64')}, ${oldKeys[1]!.toString('base64url')}`,
         WRITEBACK_ROLE: 'worker',
         WRITEBACK_INSECURE_PROVIDERS: 'true',
         LOG_LEVEL: 'debug',
@@ -53,6 +58,8 @@ describe('loadConfig', () => {
         WRITEBACK_GROUP_CONCURRENCY: '2',
         WRITEBACK_WORKER_SLOTS: '3',
         WRITEBACK_SWEEP_SECONDS: '0.5',
+        WRITEBACK_LEASE_SECONDS: '5',
+        WRITEBACK_RETENTION_DAYS: '7',
         WRITEBACK_DB_POOL: '5',
         WRITEBACK_PROVIDER_TIMEOUT_SECONDS: '30',
       }),
@@ -63,6 +70,7 @@ describe('loadConfig', () => {
       dataDir: '/data',
       adminKey: 'operator',
       encryptionKey: key,
+      oldEncryptionKeys: oldKeys,
       role: 'worker',
       allowInsecureProviders: true,
       logLevel: 'debug',
@@ -70,6 +78,8 @@ describe('loadConfig', () => {
       groupConcurrency: 2,
       workerSlots: 3,
       sweepMs: 500,
+      leaseSeconds: 5,
+      retentionDays: 7,
       databasePool: 5,
       providerTimeoutMs: 30_000,
     })
@@ -102,6 +112,11 @@ describe('loadConfig', () => {
       'WRITEBACK_ENCRYPTION_KEY must be 32 bytes in base64',
     ],
     ['WRITEBACK_ENCRYPTION_KEY', '§§§', 'WRITEBACK_ENCRYPTION_KEY must be 32 bytes in base64'],
+    [
+      'WRITEBACK_OLD_ENCRYPTION_KEYS',
+      `${key.toString('base64')},hunter2`,
+      'WRITEBACK_OLD_ENCRYPTION_KEYS must be 32 bytes in base64 each, separated by commas.',
+    ],
     ['WRITEBACK_ROLE', 'both', 'WRITEBACK_ROLE must be one of all, api, worker, not "both".'],
     ['WRITEBACK_INSECURE_PROVIDERS', 'yes', 'WRITEBACK_INSECURE_PROVIDERS must be true or false, not "yes".'],
     [
@@ -119,13 +134,27 @@ describe('loadConfig', () => {
       '1.5',
       'WRITEBACK_GROUP_CONCURRENCY must be a whole number from 1 to 100, not "1.5".',
     ],
-    ['WRITEBACK_WORKER_SLOTS', '0', 'WRITEBACK_WORKER_SLOTS must be a whole number from 1 to 1000, not "0".'],
+    [
+      'WRITEBACK_WORKER_SLOTS',
+      '0',
+      'WRITEBACK_WORKER_SLOTS must be a whole number from 1 to 10000, not "0".',
+    ],
     [
       'WRITEBACK_SWEEP_SECONDS',
       '0',
       'WRITEBACK_SWEEP_SECONDS must be a number of seconds from 0.1 to 3600, not "0".',
     ],
     ['WRITEBACK_DB_POOL', '1', 'WRITEBACK_DB_POOL must be a whole number from 2 to 500, not "1".'],
+    [
+      'WRITEBACK_LEASE_SECONDS',
+      '4',
+      'WRITEBACK_LEASE_SECONDS must be a whole number from 5 to 300, not "4".',
+    ],
+    [
+      'WRITEBACK_RETENTION_DAYS',
+      '0',
+      'WRITEBACK_RETENTION_DAYS must be a whole number from 1 to 3650, not "0".',
+    ],
     [
       'WRITEBACK_PROVIDER_TIMEOUT_SECONDS',
       'x',
@@ -165,12 +194,19 @@ describe('loadConfig', () => {
 
 describe('redactedConfig', () => {
   test('shows every variable and no secret', () => {
-    const shown = redactedConfig(loadConfig({ ...withDatabase, WRITEBACK_ADMIN_KEY: 'hunter2' }))
+    const shown = redactedConfig(
+      loadConfig({
+        ...withDatabase,
+        WRITEBACK_ADMIN_KEY: 'hunter2',
+        WRITEBACK_OLD_ENCRYPTION_KEYS: key.toString('base64'),
+      }),
+    )
     expect(shown).toMatchObject({
       PORT: 8080,
       DATABASE_URL: 'set',
       WRITEBACK_ADMIN_KEY: 'set',
       WRITEBACK_ENCRYPTION_KEY: 'set',
+      WRITEBACK_OLD_ENCRYPTION_KEYS: 'set',
       WRITEBACK_SWEEP_SECONDS: 2,
     })
     expect(JSON.stringify(shown)).not.toMatch(/hunter2|BwcHBwcH/)

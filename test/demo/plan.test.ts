@@ -4,13 +4,23 @@ import { findDifferences } from '../../src/cli/demo/check.ts'
 import { makePlan } from '../../src/cli/demo/plan.ts'
 import { writeBody } from '../../src/cli/demo/post.ts'
 import { rejections } from '../../src/cli/demo/rejections.ts'
-import { acceptWrite, findIssues, type WriteBody } from '../../src/ingest/accept.ts'
+import { acceptWrite } from '../../src/ingest/accept.ts'
+import { examine } from '../../src/ingest/examine.ts'
+import type { WriteBody } from '../../src/ingest/write-body.ts'
+import { defaultCallSettings } from '../../src/model/object-entry.ts'
 import { applyPlan } from './apply-plan.ts'
 
 const size = fc.integer({ min: 1, max: 250 })
 const seed = fc.integer({ min: 0, max: 2 ** 31 - 1 })
 
-const installation = { id: 'i', projectId: 'p', integrationId: 'n', configId: 'c', objects: null }
+const installation = {
+  id: 'i',
+  projectId: 'p',
+  integrationId: 'n',
+  configId: 'c',
+  objects: null,
+  calls: defaultCallSettings,
+}
 
 describe('the plan of the demo', () => {
   it('is the same for the same size and seed, and another for another seed', () => {
@@ -44,8 +54,9 @@ describe('the plan of the demo', () => {
         expect(new Set(plan.writes.map((write) => write.marker)).size).toBe(n)
         for (const write of plan.writes) {
           const body = writeBody(write, 'group', heldIds) as unknown as WriteBody
-          expect(findIssues(body)).toEqual({ issues: [], unsupported: [] })
-          expect(() => acceptWrite(body, write.object, installation)).not.toThrow()
+          const examined = examine(body)
+          expect(examined.issues).toEqual([])
+          expect(() => acceptWrite(body, examined, write.object, installation)).not.toThrow()
           expect(write.policy.maxDelaySeconds).toBeLessThanOrEqual(3)
         }
       }),

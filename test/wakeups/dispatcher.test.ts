@@ -83,6 +83,7 @@ const start = (part: Pick<DispatcherOptions, 'wakeups' | 'run'> & Partial<Dispat
   dispatcher = startDispatcher({
     nextDueMs: () => Promise.resolve(null),
     slots: 3,
+    touchMs: 10_000,
     clock: systemClock,
     logger: silentLogger,
     ...part,

@@ -49,6 +49,7 @@ function dispatch(nextDue: () => Promise<number | null>): void {
     },
     nextDueMs: nextDue,
     slots: 100,
+    touchMs: 10_000,
     clock: systemClock,
     logger: silentLogger,
   })

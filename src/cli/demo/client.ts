@@ -1,16 +1,24 @@
 import { once } from 'node:events'
-import { Agent, request, type IncomingMessage } from 'node:http'
+import { Agent, request, type IncomingHttpHeaders, type IncomingMessage } from 'node:http'
 import { json } from 'node:stream/consumers'
 import { messageOf } from '../../kernel/errors.ts'
 
 /** An HTTP answer, read whole. */
 export interface Answer {
   status: number
+  headers: IncomingHttpHeaders
   body: unknown
 }
 
-/** Calls the service; rejects when there is no answer, or the demo is stopped. */
-export type Call = (method: string, path: string, body?: unknown) => Promise<Answer>
+/** What a call may say besides its body. */
+export interface CallOptions {
+  headers?: Record<string, string>
+  /** Milliseconds after which the answer is not waited for any more; by default there is no end. */
+  timeoutMs?: number
+}
+
+/** Calls the service; rejects when there is no answer, or the client is stopped. */
+export type Call = (method: string, path: string, body?: unknown, options?: CallOptions) => Promise<Answer>
 
 /** There was no answer at all. */
 export class Unreachable extends Error {
@@ -33,18 +41,21 @@ export function createClient(url: string, signal: AbortSignal): Client {
   const agent = new Agent({ keepAlive: true })
   const as =
     (key: string): Call =>
-    async (method, path, body) => {
+    async (method, path, body, options = {}) => {
       const headers = {
         'x-api-key': key,
         ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...options.headers,
       }
+      const { timeoutMs } = options
+      const until = timeoutMs === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
       try {
-        const sent = request(url + path, { agent, method, signal, headers })
+        const sent = request(url + path, { agent, method, signal: until, headers })
         // Once the answer has begun, an error comes through it; the request's own must only not be unhandled.
         sent.on('error', () => undefined)
         sent.end(body === undefined ? undefined : JSON.stringify(body))
         const [response] = (await once(sent, 'response')) as [IncomingMessage]
-        return { status: response.statusCode ?? 0, body: await json(response) }
+        return { status: response.statusCode ?? 0, headers: response.headers, body: await json(response) }
       } catch (error) {
         signal.throwIfAborted()
         throw new Unreachable(`${method} ${path} got no answer: ${messageOf(error)}`, { cause: error })

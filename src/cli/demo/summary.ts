@@ -5,7 +5,7 @@ import type { Outcome } from './post.ts'
 export interface OrgUse {
   /** API calls that counted against the daily limit. */
   calls: number
-  /** Records of each write call. */
+  /** Records of each group; several groups may have shared a call. */
   sizes: readonly number[]
 }
 

@@ -11,8 +11,11 @@ export interface Tenant {
   key: string
 }
 
-/** Sets up the demo's tenant as a user would, by the service's own calls. */
-export async function createTenant(admin: Call, orgUrl: string): Promise<Tenant> {
+/**
+ * Sets up a tenant as a user would, by the service's own calls.
+ * @param write the installation's `config.content.write`
+ */
+export async function createTenant(admin: Call, orgUrl: string, write: object = {}): Promise<Tenant> {
   const made = async (path: string, body: unknown): Promise<{ id: string; key?: string }> => {
     const answer = await admin('POST', path, body)
     if (answer.status !== 201) throw unexpected('POST', path, answer)
@@ -36,7 +39,7 @@ export async function createTenant(admin: Call, orgUrl: string): Promise<Tenant>
   const installation = await made(`${base}/integrations/${integration.id}/installations`, {
     groupRef,
     connectionId: connection.id,
-    config: { content: { provider: 'salesforce', write: {} } },
+    config: { content: { provider: 'salesforce', write } },
   })
   return {
     projectId: project.id,
