@@ -1,24 +1,36 @@
 import { hostname } from 'node:os'
+import { operateRoutes } from './api/ampersand/operate.ts'
 import { operationRoutes } from './api/ampersand/operations.ts'
+import { promoteRoutes } from './api/ampersand/promote.ts'
 import { writeRoutes } from './api/ampersand/write.ts'
 import { createServer } from './api/server.ts'
-import type { SessionSource } from './batcher/run-batch.ts'
+import { createSendNow, type SendNow } from './batcher/send-now.ts'
+import type { SendingSession, SessionSource } from './batcher/sessions.ts'
 import { startWorker, type Worker } from './batcher/worker.ts'
 import { createCipher, keyIdOf, keysById, type Cipher } from './connections/cipher.ts'
 import { createDirectory, type Directory } from './connections/directory.ts'
-import { createSessions } from './connections/sessions.ts'
+import { reportMissingKeys } from './connections/reencrypt.ts'
+import { createSessions, type OpenSession } from './connections/sessions.ts'
 import { createSetup } from './connections/setup.ts'
 import { connect, type Sql } from './db/connect.ts'
 import { isDatabaseUnavailable } from './db/pg-errors.ts'
 import { startOutcomeWaiter, type OutcomeWaiter } from './ingest/await-outcome.ts'
+import { createIdempotency } from './ingest/idempotency.ts'
 import { startIngest, type Ingest } from './ingest/ingest.ts'
 import { systemClock, type Clock } from './kernel/clock.ts'
 import { newId } from './kernel/ids.ts'
+import { messageOf } from './kernel/errors.ts'
 import type { Logger } from './kernel/log.ts'
+import { DEFAULT_LEASE_SECONDS } from './model/lease.ts'
+import { defaultCallSettings } from './model/object-entry.ts'
 import type { Provider } from './providers/provider.ts'
-import { createProviderRegistry, type ProviderRegistry } from './providers/registry.ts'
+import { createProviderRegistry } from './providers/registry.ts'
 import { createSalesforceProvider } from './providers/salesforce/index.ts'
-import { readAttempts, readOpenBatch, readWrite } from './queue/read.ts'
+import { createOperate } from './queue/operate.ts'
+import { readByHand } from './queue/read-by-hand.ts'
+import { readAttempts, readOpenBatches, readOperation } from './queue/read.ts'
+import { resumeLanesOfConnection } from './queue/resume-lanes.ts'
+import { keepRetention } from './queue/retention.ts'
 import { startWakeups, type Wakeups } from './wakeups/wakeups.ts'
 
 /** What a process of the service is started with; see the configuration for the meaning of each. */
@@ -31,11 +43,17 @@ export interface AppOptions {
   adminKey: string | null
   /** 32 bytes. */
   encryptionKey: Buffer
+  /** Earlier keys that can still decrypt. */
+  oldEncryptionKeys?: Buffer[] | null
+  /** Days that finished writes are kept; without it nothing is removed, and no partitions are made. */
+  retentionDays?: number
   allowInsecureProviders: boolean
   maxWaiting: number
   groupConcurrency: number
   workerSlots: number
   sweepMs: number
+  /** Seconds without a sign of life after which what a process holds is taken from it. Default 30. */
+  leaseSeconds?: number
   databasePool: number
   providerTimeoutMs: number
   version: string
@@ -53,11 +71,18 @@ export interface App {
 
 /** Milliseconds that a stop may take before what is in flight is cut off (contract section 1). */
 const DRAIN_MS = 30_000
+/** Milliseconds before the end of that time at which synchronous calls are cut off, so that they can still be answered. */
+const ANSWER_MS = 1_000
 /** Milliseconds that a login host may take: everyone who needs the session waits meanwhile. */
 const SESSION_TIMEOUT_MS = 15_000
 
-const cipherOf = ({ encryptionKey }: AppOptions): Cipher =>
-  createCipher({ keys: keysById(encryptionKey), current: keyIdOf(encryptionKey) })
+const keysOf = ({ encryptionKey, oldEncryptionKeys }: AppOptions): Map<string, Buffer> =>
+  keysById(encryptionKey, ...(oldEncryptionKeys ?? []))
+
+const cipherOf = (options: AppOptions): Cipher =>
+  createCipher({ keys: keysOf(options), current: keyIdOf(options.encryptionKey) })
+
+const leaseOf = ({ leaseSeconds }: AppOptions): number => leaseSeconds ?? DEFAULT_LEASE_SECONDS
 
 /** Ends one part of the process. */
 type Stop = () => Promise<unknown>
@@ -88,7 +113,7 @@ const stopOne = (logger: Logger, stop: Stop): Promise<unknown> =>
 
 async function start(floors: Floors): Promise<string> {
   const { options, clock, stops } = floors
-  const { logger, role, databaseUrl: url } = options
+  const { logger, role, databaseUrl: url, retentionDays } = options
   const name = `writeback-${role}`
   const sql = connect({ url, max: options.databasePool, applicationName: name })
   const serial = connect({ url, max: 2, applicationName: `${name}-pgboss` })
@@ -98,29 +123,39 @@ async function start(floors: Floors): Promise<string> {
     serial,
     logger,
     groupConcurrency: options.groupConcurrency,
+    leaseSeconds: leaseOf(options),
     worker: role !== 'api',
+    ...(retentionDays === undefined
+      ? {}
+      : {
+          housekeeping: async (signal) => {
+            await keepRetention({ sql, logger, days: retentionDays }, signal)
+          },
+        }),
   })
   stops.push(() => wakeups.stop())
+  await reportMissingKeys(sql, [...keysOf(options).keys()], logger)
   const directory = createDirectory(sql, { adminKey: options.adminKey, logger, clock })
   await directory.start()
   stops.push(() => directory.stop())
 
-  const parts: Parts = { ...floors, sql, wakeups, directory }
+  const sessions = await sessionSource({ ...floors, sql, wakeups, directory })
+  const parts: Parts = { ...floors, sql, wakeups, directory, sessions }
   const api = role === 'worker' ? null : await startTaking(parts)
-  const worker = role === 'api' ? null : await startWorking(parts)
+  const worker = role === 'api' ? null : startWorking(parts)
   const server = createServer({
     logger,
     clock,
     isDatabaseUnavailable,
     version: options.version,
-    health: { ping: () => sql`select 1`, metricsText: () => metricsText(worker, api?.ingest ?? null) },
+    health: { ping: () => sql`select 1`, metricsText: () => metricsText(worker, api) },
     api,
   })
   const stopServing = async (): Promise<void> => {
     // Those who wait for an outcome get the state as it is; a client that never finishes is cut off in time.
     await api?.waiter.stop()
     const cancel = clock.after(floors.drainMs, () => server.server.closeAllConnections())
-    await server.close()
+    await Promise.all([server.close(), api?.sendNow.stop(Math.max(0, floors.drainMs - ANSWER_MS))])
     cancel()
     await api?.ingest.stop()
   }
@@ -150,33 +185,41 @@ interface Parts extends Floors {
   sql: Sql
   wakeups: Wakeups
   directory: Directory
+  sessions: SessionSource
 }
 
-async function startWorking(parts: Parts): Promise<Worker> {
-  const { options, clock, sql, wakeups, stops } = parts
+/** What making provider calls needs, whoever makes them. */
+const callerOf = ({ options, clock, sql, directory, sessions }: Parts) => ({
+  sql,
+  sessions,
+  settingsOf: async (installationId: string) =>
+    (await directory.installationById(installationId))?.calls ?? defaultCallSettings,
+  clock,
+  logger: options.logger,
+  worker: `${hostname()}/${process.pid}/${newId().slice(-6)}`,
+  callTimeoutMs: options.providerTimeoutMs,
+  leaseSeconds: leaseOf(options),
+  maxConcurrency: options.groupConcurrency,
+  random: Math.random,
+})
+
+const startWorking = (parts: Parts): Worker =>
+  startWorker({
+    ...callerOf(parts),
+    wakeups: parts.wakeups,
+    slots: parts.options.workerSlots,
+    sweepIntervalMs: parts.options.sweepMs,
+  })
+
+/** Sessions by installation: the directory knows its connection, the connections floor its session. */
+async function sessionSource(parts: Omit<Parts, 'sessions'>): Promise<SessionSource> {
+  const { options, sql, directory, stops } = parts
   const salesforce = createSalesforceProvider({
     logger: options.logger,
     allowInsecure: options.allowInsecureProviders,
   })
   const providers = createProviderRegistry([salesforce])
   stops.push(() => providers.close())
-  return startWorker({
-    sql,
-    wakeups,
-    sessions: await sessionSource(parts, providers),
-    clock,
-    logger: options.logger,
-    worker: `${hostname()}/${process.pid}/${newId().slice(-6)}`,
-    callTimeoutMs: options.providerTimeoutMs,
-    random: Math.random,
-    slots: options.workerSlots,
-    sweepIntervalMs: options.sweepMs,
-  })
-}
-
-/** Sessions by installation: the directory knows its connection, the connections floor its session. */
-async function sessionSource(parts: Parts, providers: ProviderRegistry): Promise<SessionSource> {
-  const { options, sql, directory } = parts
   const providerNamed = (name: string): Provider => {
     const provider = providers.find(name)
     if (provider === undefined) throw new Error(`There is no provider ${name}.`)
@@ -189,38 +232,66 @@ async function sessionSource(parts: Parts, providers: ProviderRegistry): Promise
     mint: (provider, credentials) =>
       providerNamed(provider).openSession(credentials, { timeoutMs: SESSION_TIMEOUT_MS }),
   })
+  sessions.onRenewed((connectionId) => {
+    resume(parts, connectionId).catch((error: unknown) => {
+      options.logger.warn(
+        { connectionId, error: messageOf(error) },
+        'what waited for new credentials was not woken',
+      )
+    })
+  })
   await sessions.start()
-  parts.stops.push(() => sessions.stop())
+  stops.push(() => sessions.stop())
   const find = async (installationId: string) => {
     const installation = await directory.installationById(installationId)
     if (installation === null) throw new Error('The installation is not there any more.')
     return { connectionId: installation.connectionId, provider: providerNamed(installation.provider) }
   }
+  const sendingWith = (connectionId: string, provider: Provider, open: OpenSession): SendingSession => ({
+    provider,
+    ...open,
+    worked: () => sessions.worked(connectionId, open.version),
+  })
   return {
     open: async (installationId) => {
       const { connectionId, provider } = await find(installationId)
-      return { provider, ...(await sessions.get(connectionId)) }
+      return sendingWith(connectionId, provider, await sessions.get(connectionId))
     },
     refresh: async (installationId, staleVersion) => {
       const { connectionId, provider } = await find(installationId)
-      return { provider, ...(await sessions.refresh(connectionId, staleVersion)) }
+      return sendingWith(connectionId, provider, await sessions.refresh(connectionId, staleVersion))
     },
   }
 }
 
-async function startTaking({ options, clock, sql, wakeups, directory }: Parts) {
+/** Wakes what was put off for want of a working connection. Every process does: the second finds nothing left. */
+const resume = ({ sql, wakeups }: Pick<Parts, 'sql' | 'wakeups'>, connectionId: string): Promise<void> =>
+  sql.begin(async (tx) => wakeups.nudge(tx, await resumeLanesOfConnection(tx, connectionId)))
+
+/** What a process that takes calls has running. */
+interface Taking {
+  ingest: Ingest
+  sendNow: SendNow
+}
+
+async function startTaking(parts: Parts) {
+  const { options, clock, sql, wakeups, directory } = parts
   const { logger } = options
+  const idempotency = createIdempotency(sql, logger)
   const ingest: Ingest = startIngest({
     sql,
     nudge: wakeups.nudge,
     clock,
     logger,
+    idempotency,
     maxWaiting: options.maxWaiting,
   })
   const waiter: OutcomeWaiter = await startOutcomeWaiter({ sql, clock, logger })
-  const setup = createSetup(sql, cipherOf(options))
+  const sendNow = createSendNow({ ...callerOf(parts), nudge: wakeups.nudge, waiter })
+  const setup = createSetup(sql, cipherOf(options), logger)
   return {
     ingest,
+    sendNow,
     waiter,
     access: directory,
     setup,
@@ -228,32 +299,44 @@ async function startTaking({ options, clock, sql, wakeups, directory }: Parts) {
     routes: [
       writeRoutes({
         checkRoom: () => ingest.checkRoom(),
-        submit: (write) => ingest.submit(write),
+        submit: (submission) => ingest.submit(submission),
+        sendNow: (submission, timeMs) => sendNow.send(submission, timeMs),
         installation: (integrationId, groupRef) => directory.installation(integrationId, groupRef),
+        idempotency,
+        now: () => clock.now(),
       }),
       operationRoutes({
-        read: (projectId, id) => readWrite(sql, projectId, id),
-        attempts: (id) => readAttempts(sql, id),
-        openBatch: (batchId) => readOpenBatch(sql, batchId),
+        read: (projectId, id) => readOperation(sql, projectId, id),
+        attempts: (writeIds) => readAttempts(sql, writeIds),
+        openBatches: (batchIds) => readOpenBatches(sql, batchIds),
+        hands: (operationId) => readByHand(sql, operationId),
         wait: (id, ms) => waiter.wait(id, ms),
       }),
+      operateRoutes({
+        ...createOperate({ sql, nudge: wakeups.nudge }),
+        read: (projectId, id) => readOperation(sql, projectId, id),
+      }),
+      promoteRoutes(sendNow),
     ],
   }
 }
 
 /** The process's own figures in Prometheus' text format. */
-function metricsText(worker: Worker | null, ingest: Ingest | null): string {
+function metricsText(worker: Worker | null, taking: Taking | null): string {
   const gauges: [string, string, number][] = [
     ['process_resident_memory_bytes', 'Resident memory size in bytes.', process.memoryUsage.rss()],
   ]
   if (worker !== null)
     gauges.push(['writeback_lanes_in_work', 'Lanes being worked on by this process.', worker.active])
-  if (ingest !== null) {
-    gauges.push([
-      'writeback_commits_pending',
-      'Writes that wait for their commit in this process.',
-      ingest.pending,
-    ])
+  if (taking !== null) {
+    gauges.push(
+      [
+        'writeback_commits_pending',
+        'Calls that wait for their commit in this process.',
+        taking.ingest.pending,
+      ],
+      ['writeback_synchronous_calls', 'Synchronous calls under way in this process.', taking.sendNow.active],
+    )
   }
   return gauges
     .map(([name, help, value]) => `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${name} ${value}\n`)

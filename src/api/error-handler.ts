@@ -15,8 +15,10 @@ const statuses: Record<ErrorCode, number> = {
   METHOD_NOT_ALLOWED: 405,
   REQUEST_TIMEOUT: 408,
   CONFLICT: 409,
+  IDEMPOTENCY_KEY_IN_USE: 409,
   BODY_TOO_LARGE: 413,
   UNSUPPORTED_MEDIA_TYPE: 415,
+  IDEMPOTENCY_KEY_REUSED: 422,
   NO_WORKING_CONNECTION: 424,
   TOO_MUCH_QUEUED: 429,
   INTERNAL: 500,
@@ -24,6 +26,10 @@ const statuses: Record<ErrorCode, number> = {
   DATABASE_UNAVAILABLE: 503,
   SHUTTING_DOWN: 503,
   PROVIDER_TIMEOUT: 504,
+  // 502 when the answer was cut off: the error says so
+  OUTCOME_UNKNOWN: 504,
+  STILL_TRYING: 504,
+  RECORD_BUSY: 504,
 }
 
 /** The errors of Fastify's own that a request can cause. Its texts are not ours, so each gets our sentence. */
@@ -54,7 +60,7 @@ export const bodyTooLarge = (): WritebackError =>
 /** The refusal of anything but JSON. */
 export const unsupportedMediaType = (): WritebackError =>
   new WritebackError('UNSUPPORTED_MEDIA_TYPE', 'The body is not declared as JSON.', {
-    remedy: 'Send JSON with Content-Type: application/json and no Content-Encoding.',
+    remedy: 'Send JSON in UTF-8 with Content-Type: application/json and no Content-Encoding.',
   })
 
 const textOf = (error: unknown, key: 'code' | 'message'): string => {
@@ -97,7 +103,7 @@ const internalError = (cause: unknown): WritebackError =>
     cause,
   })
 
-/** The status of an error. */
+/** The status of an error, unless it carries one of its own. */
 export const statusOf = (code: ErrorCode): number => statuses[code]
 
 /** The body that tells of an error (RFC 9457). */
@@ -106,13 +112,14 @@ export function problemOf(error: WritebackError, requestId: string, now: number)
   return {
     type: `urn:writeback:problem:${error.code.toLowerCase().replaceAll('_', '-')}`,
     title,
-    status: statuses[error.code],
+    status: error.status ?? statuses[error.code],
     detail: error.message,
     instance: `urn:writeback:request:${encodeURIComponent(requestId)}`,
     code: error.code,
     requestId,
     time: new Date(now).toISOString(),
     retryable,
+    ...(error.operationId !== undefined && { operationId: error.operationId }),
     ...(error.remedy !== undefined && { remedy: error.remedy }),
     ...(error.retryAfter !== undefined && {
       retryAfter: new Date(now + error.retryAfter * 1000).toISOString(),
@@ -170,11 +177,13 @@ export function answerClientError(failure: Error & { code?: string }, socket: So
     return
   }
   const { status, error } = clientErrorOf(failure.code ?? '')
-  const body = JSON.stringify({ ...problemOf(error, newId(), Date.now()), status })
+  const requestId = newId()
+  const body = JSON.stringify({ ...problemOf(error, requestId, Date.now()), status })
   const head = [
     `HTTP/1.1 ${status} ${error.code}`,
     'Content-Type: application/problem+json',
     `Content-Length: ${Buffer.byteLength(body)}`,
+    `X-Request-Id: ${requestId}`,
     'Connection: close',
   ]
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy())

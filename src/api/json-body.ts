@@ -1,6 +1,7 @@
 import { isUtf8 } from 'node:buffer'
 import { pointerTo } from '../kernel/json-pointer.ts'
 import { WritebackError, type Issue } from '../kernel/errors.ts'
+import { endOfNumber, endOfString, findSilentChanges, isKept } from './json-faults.ts'
 
 /** How deep a body may nest. */
 export const MAX_DEPTH = 64
@@ -13,26 +14,31 @@ export const MAX_VALUES = 250_000
 const refuse = (detail: string, message: string, remedy: string): WritebackError =>
   new WritebackError('INVALID_REQUEST', detail, { issues: [{ path: '', message }], remedy })
 
-/** The index just after the string that opens at `start`, or the end of the text when it never closes. */
-function endOfString(text: string, start: number): number {
-  for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
-    let escapes = 0
-    while (text.charCodeAt(end - 1 - escapes) === 0x5c) escapes++
-    if (escapes % 2 === 0) return end + 1
-  }
-  return text.length
+/** What a look at the text says of what is built from it. */
+interface Shape {
+  /** Members of all objects, one given twice counted twice. */
+  members: number
+  /** Whether every number is one that can be kept. */
+  numbersKept: boolean
 }
 
 /** Counts nesting and members before anything is built from the text. */
-function checkShape(text: string): void {
+function checkShape(text: string): Shape {
   let depth = 0
   let values = 0
+  const shape: Shape = { members: 0, numbersKept: true }
   for (let at = 0; at < text.length; at++) {
     const code = text.charCodeAt(at)
     if (code === 0x22) at = endOfString(text, at) - 1
     else if (code === 0x7b || code === 0x5b) depth++
     else if (code === 0x7d || code === 0x5d) depth--
     else if (code === 0x2c) values++
+    else if (code === 0x3a) shape.members++
+    else if (code >= 0x30 && code <= 0x39) {
+      const end = endOfNumber(text, at)
+      shape.numbersKept &&= isKept(text.slice(at, end))
+      at = end - 1
+    }
     if (depth > MAX_DEPTH)
       throw refuse(
         'The body nests too deep.',
@@ -46,6 +52,16 @@ function checkShape(text: string): void {
         'Send less at once.',
       )
   }
+  return shape
+}
+
+/** The members of all objects within a value. */
+function countMembers(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0
+  const inner = Object.values(value)
+  let count = Array.isArray(value) ? 0 : inner.length
+  for (const member of inner) count += countMembers(member)
+  return count
 }
 
 /** Where the parser stopped. Its own message quotes the body, which may hold secrets, so only the place is taken. */
@@ -76,7 +92,8 @@ export function unstorableText(value: unknown, path = ''): Issue[] {
 const suspicious = /\\u(?:0000|[dD][89a-fA-F])/
 
 /**
- * Parses a JSON text that came from outside: UTF-8, bounded in depth and members, storable. A
+ * Parses a JSON text that came from outside: UTF-8, bounded in depth and members, storable,
+ * and meaning what JSON.parse makes of it: no number that would lose digits, no member given twice. A
  * `__proto__` member becomes an own property like any other, as JSON.parse makes it, and is refused
  * later where it is no known field.
  *
@@ -88,7 +105,7 @@ export function parseJson(bytes: Buffer): unknown {
   if (!isUtf8(bytes))
     throw refuse('The body is not UTF-8.', 'must be UTF-8', 'Encode the body as UTF-8, uncompressed.')
   const text = bytes.toString('utf8')
-  checkShape(text)
+  const shape = checkShape(text)
   let value: unknown
   try {
     value = JSON.parse(text)
@@ -96,9 +113,10 @@ export function parseJson(bytes: Buffer): unknown {
     throw refuse('The body is not valid JSON.', `is not valid JSON${placeOf(error)}`, 'Send valid JSON.')
   }
   const issues = suspicious.test(text) ? unstorableText(value) : []
+  if (!shape.numbersKept || shape.members !== countMembers(value)) issues.push(...findSilentChanges(text))
   if (issues.length === 0) return value
-  throw new WritebackError('INVALID_REQUEST', 'The body holds text that cannot be stored.', {
+  throw new WritebackError('INVALID_REQUEST', 'The body holds what cannot be kept as it is.', {
     issues: issues.slice(0, 100),
-    remedy: 'Remove those characters and send the request again.',
+    remedy: 'Correct the fields named in issues and send the request again.',
   })
 }

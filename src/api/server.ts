@@ -1,3 +1,4 @@
+import { isAscii } from 'node:buffer'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import { fastify, type FastifyInstance, type FastifyPluginAsync, type FastifyRequest } from 'fastify'
@@ -112,12 +113,23 @@ function endUnusedConnections(app: FastifyInstance): void {
   })
 }
 
+/**
+ * Whether a media type leaves its text to be UTF-8, as JSON is. Under another character set the same
+ * bytes would mean another text.
+ */
+function isUtf8Declared(contentType = ''): boolean {
+  const charset = /;\s*charset\s*=\s*"?([^\s";]*)/i.exec(contentType)?.[1]
+  return charset === undefined || /^utf-?8$/i.test(charset)
+}
+
 /** JSON only, parsed by us: Fastify's own parser refuses members that are mere data here. */
 function takeJson(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     const encoding = request.headers['content-encoding']
     if (encoding !== undefined && encoding !== 'identity') throw unsupportedMediaType()
+    if (!isUtf8Declared(request.headers['content-type']) && !isAscii(body as Buffer))
+      throw unsupportedMediaType()
     done(null, parseJson(body as Buffer))
   })
 }

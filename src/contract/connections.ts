@@ -91,6 +91,26 @@ export const NewConnection = Type.Object(
 )
 export type NewConnection = Static<typeof NewConnection>
 
+export const ConnectionUpdate = Type.Object(
+  { credentials: NewCredentials },
+  {
+    additionalProperties: false,
+    title: 'ConnectionUpdate',
+    description: 'New credentials in place of all the old ones. The connection works again with them.',
+    examples: [
+      {
+        credentials: {
+          type: 'oauth2-refresh-token',
+          clientId: '3MVG9…',
+          clientSecret: '…',
+          refreshToken: '…',
+        },
+      },
+    ],
+  },
+)
+export type ConnectionUpdate = Static<typeof ConnectionUpdate>
+
 export const ConnectionStatus = Type.Unsafe<'working' | 'broken'>({
   type: 'string',
   enum: ['working', 'broken'],

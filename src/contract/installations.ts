@@ -9,6 +9,9 @@ export interface FieldSetting {
   writeOnUpdate?: 'always' | 'never' | 'ifEmpty'
 }
 
+/** What holds where the configuration says nothing, as the model has it. */
+const defaultSettings = { packing: 'riders', apiBudgetPercent: 90 }
+
 /** How one object may be written. */
 export const WriteObject = Type.Object(
   {
@@ -46,7 +49,7 @@ export const WriteObject = Type.Object(
         type: 'object',
         additionalProperties: true,
         description:
-          'By field: `default` (exactly one of `stringValue`, `integerValue`, `booleanValue`), `writeOnCreate` and `writeOnUpdate` (`always` or `never`; `ifEmpty` is not supported yet).',
+          'By field: `default` (exactly one of `stringValue`, `integerValue`, `booleanValue`), `writeOnCreate` and `writeOnUpdate` (`always` or `never`; for `writeOnUpdate` also `ifEmpty`: only where the record has no value yet).',
         examples: [{ LeadSource: { default: { stringValue: 'Web' }, writeOnUpdate: 'never' } }],
       }),
     ),
@@ -58,6 +61,15 @@ export const WriteObject = Type.Object(
         description:
           "An external-id field of the object, kept for this service: creates are sent as upserts keyed by the write's id in it, so that one whose answer was lost can be sent again without a duplicate.",
         examples: ['Write_Id__c'],
+      }),
+    ),
+    parentFields: Type.Optional(
+      Type.Array(Type.String({ minLength: 1, maxLength: 255, format: 'object-name' }), {
+        minItems: 1,
+        maxItems: 4,
+        description:
+          'Lookup fields whose record the org locks when a record of this object is saved: master-detail parents, and those of roll-up summaries. Records of one parent are sent together, and never in two calls at once. Those of standard objects are known.',
+        examples: [['Invoice__c']],
       }),
     ),
     procedures: notSupportedYet('Named ways of writing the object.'),
@@ -74,12 +86,34 @@ const Objects = Type.Unsafe<Record<string, WriteObject>>({
     'By object name. When absent, every object may be created, updated and upserted, and none deleted; when present, only those listed.',
 })
 
+const WriteSettings = Type.Object(
+  {
+    objects: Type.Optional(Objects),
+    packing: Type.Optional(
+      Type.Unsafe<'none' | 'ready' | 'riders'>({
+        type: 'string',
+        enum: ['none', 'ready', 'riders'],
+        default: defaultSettings.packing,
+        description:
+          'Which groups share a call: `none`, those that are `ready` together, or those and groups not yet due as `riders` in its free places.',
+      }),
+    ),
+    apiBudgetPercent: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        maximum: 100,
+        default: defaultSettings.apiBudgetPercent,
+        description:
+          "Share of the org's daily API calls, in percent, past which asynchronous groups wait and fill up.",
+      }),
+    ),
+  },
+  { additionalProperties: false, title: 'WriteSettings' },
+)
+
 /** What an installation may do, as the integrator configured it. */
 export const InstallationContent = Type.Object(
-  {
-    provider: ProviderName,
-    write: Type.Object({ objects: Type.Optional(Objects) }, { additionalProperties: false }),
-  },
+  { provider: ProviderName, write: WriteSettings },
   { additionalProperties: false, title: 'InstallationContent' },
 )
 export type InstallationContent = Static<typeof InstallationContent>

@@ -10,7 +10,7 @@ export const OperationError = Type.Object({
 
 const nullable = <T extends ReturnType<typeof Type.String>>(schema: T) => Type.Union([schema, Type.Null()])
 
-/** A write and what became of it (contract section 7). */
+/** A write, or a caller-built batch, and what became of it (contract section 7). */
 export const Operation = Type.Object(
   {
     id: Id,
@@ -23,7 +23,8 @@ export const Operation = Type.Object(
     status: Type.Unsafe<'in_progress' | 'success' | 'failure'>({
       type: 'string',
       enum: ['in_progress', 'success', 'failure'],
-      description: 'failure also when the outcome is unknown or the write was cancelled: see metadata.state.',
+      description:
+        'success when at least one record was written; failure also when the outcome is unknown or the write was cancelled: see metadata.state.',
     }),
     result: Type.String({ description: 'What came of it, in a sentence.' }),
     createTime: Time,
@@ -31,7 +32,10 @@ export const Operation = Type.Object(
     metadata: Type.Object({
       objects: Type.Array(Type.String()),
       retry: Type.Object({
-        attempts: Type.Integer({ description: 'Provider calls made.' }),
+        attempts: Type.Integer({
+          description:
+            'Provider calls made; of a batch, the most of any record. Calls that a limit of the org turned away are not counted.',
+        }),
         lastAttempt: nullable(Time),
         nextAttempt: nullable(Time),
       }),
@@ -40,6 +44,7 @@ export const Operation = Type.Object(
       state: Type.Unsafe<string>({
         type: 'string',
         enum: ['queued', 'sending', 'succeeded', 'partial', 'failed', 'in_doubt', 'cancelled'],
+        description: '`partial`: of a batch, some records were written and some were not.',
       }),
       batchId: Type.Optional(Id),
       records: Type.Array(
@@ -48,6 +53,9 @@ export const Operation = Type.Object(
           success: Type.Boolean(),
           recordId: Type.Optional(Type.String()),
           created: Type.Optional(Type.Boolean()),
+          merged: Type.Optional(
+            Type.Boolean({ description: 'Sent as one with other waiting writes to the same record.' }),
+          ),
           errors: Type.Array(OperationError),
         }),
       ),

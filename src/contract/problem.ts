@@ -26,9 +26,15 @@ export const Problem = Type.Object(
       description: 'The code of the error; it never changes its meaning.',
       examples: ['NOT_FOUND'],
     }),
-    requestId: Type.String({ description: 'The same as the header X-Request-Id of the answer.' }),
+    requestId: Type.String({
+      description:
+        'The same as the header X-Request-Id of the answer; of a replayed answer, that of the call that it answered first.',
+    }),
     time: Time,
     retryable: Type.Boolean({ description: 'Whether the same request can succeed later.' }),
+    operationId: Type.Optional(
+      Type.String({ format: 'uuid', description: 'The operation that it is about, where there is one.' }),
+    ),
     remedy: Type.Optional(Type.String({ description: 'What to do about it, in one sentence.' })),
     retryAfter: Type.Optional(
       Type.String({

@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox'
-import { GroupRef, Id, IntegrationPath, notSupportedYet } from './fields.ts'
+import { GroupRef, IntegrationPath } from './fields.ts'
 
 /**
  * When and with what a single asynchronous write leaves (contract section 5). Exactly one of the two
@@ -57,11 +57,17 @@ export const AutoBatchPolicy = Type.Object(
     merge: Type.Optional(
       Type.Boolean({
         default: false,
-        description: 'Waiting writes of one record become one. `true` is not supported yet.',
+        description:
+          'For updates and upserts: waiting writes of one record become one, later fields winning. Each keeps its own operation.',
       }),
     ),
   },
-  { additionalProperties: false, title: 'AutoBatchPolicy', examples: [{ maxDelaySeconds: 2 }] },
+  {
+    additionalProperties: false,
+    title: 'AutoBatchPolicy',
+    description: 'When and with what a single asynchronous write leaves; exactly one of the two delays.',
+    examples: [{ maxDelaySeconds: 2 }],
+  },
 )
 
 const RetryPolicy = Type.Object(
@@ -75,15 +81,35 @@ const RetryPolicy = Type.Object(
       }),
     ),
   },
-  { additionalProperties: false, title: 'RetryPolicy' },
+  {
+    additionalProperties: false,
+    title: 'RetryPolicy',
+    description: 'For asynchronous writes; ignored with `autoBatchPolicy`.',
+  },
 )
 
 const BatchEntry = Type.Object(
   {
-    record: Type.Record(Type.String(), Type.Unknown()),
-    associations: Type.Optional(Type.Array(Type.Unknown())),
+    record: Type.Unsafe<Record<string, unknown>>({
+      type: 'object',
+      additionalProperties: true,
+      description: 'As `record` of a single write.',
+      examples: [{ LastName: 'Ngata' }],
+    }),
+    associations: Type.Optional(
+      Type.Unknown({ description: 'For HubSpot only; refused for other providers.' }),
+    ),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, title: 'BatchEntry' },
+)
+
+const BatchPolicy = Type.Object(
+  {
+    allOrNone: Type.Optional(
+      Type.Boolean({ default: false, description: 'One failing record undoes the whole batch.' }),
+    ),
+  },
+  { additionalProperties: false, title: 'BatchPolicy', description: 'Only with `batch`.' },
 )
 
 /** The body of the write call. */
@@ -101,7 +127,8 @@ export const WriteRequest = Type.Object(
         type: 'string',
         enum: ['synchronous', 'asynchronous'],
         default: 'synchronous',
-        description: 'Only `asynchronous` is supported yet.',
+        description:
+          '`synchronous`: the answer is the outcome. `asynchronous`: the answer is an operation to follow, once the write is committed to the database.',
       }),
     ),
     record: Type.Optional(
@@ -109,7 +136,7 @@ export const WriteRequest = Type.Object(
         type: 'object',
         additionalProperties: true,
         description:
-          "The record: the provider's field names and values. An update names its record by `id` or `Id`.",
+          "The record: the provider's field names and values. An update or a delete names its record by `id` or `Id`; a delete takes nothing else. Exactly one of `record` and `batch` is given.",
         examples: [{ LastName: 'Ngata', Email: 'ngata@example.com' }],
       }),
     ),
@@ -117,10 +144,12 @@ export const WriteRequest = Type.Object(
       Type.Array(BatchEntry, {
         minItems: 1,
         maxItems: 100,
-        description: 'Several records in one call. Not supported yet.',
+        description:
+          'Up to 100 records that are written together and are one operation. No record may be named twice.',
+        examples: [[{ record: { LastName: 'Ngata' } }, { record: { LastName: 'Moana' } }]],
       }),
     ),
-    batchPolicy: notSupportedYet('How a `batch` is written.'),
+    batchPolicy: Type.Optional(BatchPolicy),
     autoBatchPolicy: Type.Optional(AutoBatchPolicy),
     retryPolicy: Type.Optional(RetryPolicy),
     externalIdField: Type.Optional(
@@ -146,7 +175,7 @@ export const WriteRequest = Type.Object(
       Type.Unsafe<Record<string, boolean>>({
         type: 'object',
         description:
-          'How the record is treated: `ignoreEmptyValues`, `runAssignmentRules`, `allowDuplicates`; `forceUpdateOnCollision: true` is not supported yet.',
+          'How the record is treated: `ignoreEmptyValues`, `runAssignmentRules`, `allowDuplicates`, and for creates and upserts `forceUpdateOnCollision`: where a duplicate rule finds exactly one record, that one is updated instead.',
         examples: [{ ignoreEmptyValues: true }],
       }),
     ),
@@ -178,22 +207,34 @@ export const WriteRequest = Type.Object(
         record: { LastName: 'Ngata', Email: 'ngata@example.com' },
         autoBatchPolicy: { maxDelaySeconds: 2 },
       },
+      {
+        groupRef: 'customer-42',
+        type: 'create',
+        batch: [{ record: { LastName: 'Ngata' } }, { record: { LastName: 'Moana' } }],
+        batchPolicy: { allOrNone: true },
+      },
     ],
   },
 )
 export type WriteRequest = Static<typeof WriteRequest>
 
-/** The answer to an accepted asynchronous write. */
-export const WriteAccepted = Type.Object(
-  { operationId: Id },
-  {
-    additionalProperties: false,
-    title: 'WriteAccepted',
-    description: 'The write is committed to the database.',
-  },
-)
-export type WriteAccepted = Static<typeof WriteAccepted>
-
 export const WritePath = Type.Interface([IntegrationPath], {
   object: Type.String({ description: 'The object to write to.' }),
+})
+
+/** Headers of the write call; their values are read by the call itself, with the body's issues. */
+export const WriteHeaders = Type.Object({
+  'request-timeout': Type.Optional(
+    Type.String({
+      description: 'Seconds that a synchronous call may take, 1 to 600, fractions allowed; 30 when absent.',
+      examples: ['30'],
+    }),
+  ),
+  'idempotency-key': Type.Optional(
+    Type.String({
+      description:
+        'Names the call, 1 to 255 visible ASCII characters: the same key with the same request within a day answers as the first call did, with `Idempotency-Replayed: true`, and writes nothing.',
+      examples: ['order-4711-v2'],
+    }),
+  ),
 })

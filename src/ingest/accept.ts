@@ -1,238 +1,158 @@
 import { WritebackError, type Issue } from '../kernel/errors.ts'
-import { pointerTo } from '../kernel/json-pointer.ts'
 import { newId } from '../kernel/ids.ts'
+import { pointerTo } from '../kernel/json-pointer.ts'
 import type { LaneKey } from '../model/lane.ts'
-import { MAX_GROUP } from '../model/write.ts'
 import type { ConfiguredObject } from '../model/object-entry.ts'
-import { applyFieldRules } from './rules/field-rules.ts'
-import { readHeaders } from './rules/provider-headers.ts'
-import { expandVariables, readVariables } from './rules/variables.ts'
-import { dropEmptyValues, laneOptions, readOptions, toProviderHeaders } from './rules/write-options.ts'
+import { MAX_GROUP } from '../model/write.ts'
+import type { NewOperation, Submission } from '../queue/insert-writes.ts'
+import { refuse, type Examined, type PlacedRecord } from './examine.ts'
 import { checkRecord, recordKeyOf, toProviderRecord, type RecordType } from './provider-record.ts'
-import type { IncomingWrite } from './group-commit.ts'
+import { applyFieldRules, providerFieldName } from './rules/field-rules.ts'
+import { foldCase, type JsonObject } from './rules/json-values.ts'
+import { parentKeysOf } from './rules/parent-keys.ts'
+import { dropEmptyValues, laneOptions } from './rules/write-options.ts'
+import type { TargetInstallation, WriteBody } from './write-body.ts'
 
-/** The write call's body, as far as its schema vouches for it. */
-export interface WriteBody {
-  type: RecordType
-  mode?: 'synchronous' | 'asynchronous'
-  record?: Record<string, unknown>
-  batch?: unknown[]
-  autoBatchPolicy?: {
-    maxDelayMinutes?: number
-    maxDelaySeconds?: number
-    retryDeadlineHours?: number
-    maxRecords?: number
-    allOrNone?: boolean
-    onRollback?: 'fail' | 'resend'
-    merge?: boolean
-  }
-  retryPolicy?: { deadlineHours?: number }
-  externalIdField?: string
-  headers?: unknown
-  associations?: unknown
-  options?: unknown
-  variables?: unknown
-  reference?: string
-}
+export { operationIdOf, type Submission } from '../queue/insert-writes.ts'
 
-/** The installation that a write is for. */
-export interface TargetInstallation {
+/** A record as the installation's configuration makes it. */
+interface ConfiguredRecord {
   id: string
-  projectId: string
-  integrationId: string
-  configId: string
-  /** Objects that may be written, by name, with the provider's name; null when every one may. */
-  objects: ReadonlyMap<string, ConfiguredObject> | null
-}
-
-const NOT_YET = 'is not supported yet'
-
-/**
- * What is wrong with a write beyond the shape of its body: every issue at once. Parts of the interface
- * that this version does not serve are among them, so that none is ever ignored.
- */
-export function findIssues(body: Partial<WriteBody>): { issues: Issue[]; unsupported: Issue[] } {
-  const unsupported = findUnsupported(body)
-  const issues: Issue[] = []
-  if (body.record === undefined && body.batch === undefined) {
-    issues.push({ path: '/record', message: 'is required' })
-  }
-  if (body.record !== undefined && body.batch !== undefined) {
-    issues.push({ path: '/batch', message: 'cannot be given together with record' })
-  }
-  if (body.associations !== undefined) {
-    issues.push({ path: '/associations', message: 'is for HubSpot only; this provider takes none' })
-  }
-  issues.push(...readTreatment(body).issues, ...findPolicyIssues(body), ...findKeyIssues(body))
-  return { issues, unsupported }
-}
-
-function findUnsupported(body: Partial<WriteBody>): Issue[] {
-  const unsupported: Issue[] = []
-  const add = (path: string, what: string): void =>
-    void unsupported.push({ path, message: `${what} ${NOT_YET}` })
-  if (body.mode !== 'asynchronous') add('/mode', 'a synchronous write')
-  if (body.batch !== undefined) add('/batch', 'a batch')
-  if (body.autoBatchPolicy?.merge === true) add('/autoBatchPolicy/merge', 'merge')
-  if (readOptions(body.options).options.forceUpdateOnCollision === true) {
-    add('/options/forceUpdateOnCollision', 'forceUpdateOnCollision')
-  }
-  return unsupported
-}
-
-function findPolicyIssues(body: Partial<WriteBody>): Issue[] {
-  const policy = body.autoBatchPolicy
-  if (policy === undefined) return []
-  const both = policy.maxDelayMinutes !== undefined && policy.maxDelaySeconds !== undefined
-  const none = policy.maxDelayMinutes === undefined && policy.maxDelaySeconds === undefined
-  if (both)
-    return [{ path: '/autoBatchPolicy', message: 'takes maxDelayMinutes or maxDelaySeconds, not both' }]
-  return none ? [{ path: '/autoBatchPolicy', message: 'needs maxDelayMinutes or maxDelaySeconds' }] : []
-}
-
-function findKeyIssues(body: Partial<WriteBody>): Issue[] {
-  const issues: Issue[] = []
-  if (body.type === 'upsert' && body.externalIdField === undefined) {
-    issues.push({ path: '/externalIdField', message: 'is required for an upsert' })
-  }
-  if (body.type !== undefined && body.type !== 'upsert' && body.externalIdField !== undefined) {
-    issues.push({ path: '/externalIdField', message: 'is for an upsert only' })
-  }
-  if (body.record !== undefined) {
-    const { record, issues: unresolved } = expand(body.record, body.variables)
-    issues.push(...unresolved)
-    if (body.type !== undefined) issues.push(...checkRecord(record, body.type, body.externalIdField ?? null))
-  }
-  return issues
-}
-
-/** Refuses a write with all its issues: as not supported yet when nothing else is wrong with it. */
-export function refuse(issues: Issue[], unsupported: Issue[]): never {
-  if (issues.length === 0) {
-    throw new WritebackError(
-      'NOT_SUPPORTED_YET',
-      'The write asks for what this version does not support yet.',
-      {
-        issues: unsupported,
-        remedy:
-          'Leave out what the issues name, or wait for a version that supports it: it is not supported yet.',
-      },
-    )
-  }
-  throw new WritebackError('INVALID_REQUEST', 'The write has issues; nothing was written.', {
-    issues: [...issues, ...unsupported],
-    remedy: 'Correct what the issues name and send the write again.',
-  })
-}
-
-/** The headers that a write's own and its options come to, and which of its options shape the record. */
-function readTreatment(body: Pick<WriteBody, 'headers' | 'options'>) {
-  const own = readHeaders(body.headers)
-  const chosen = readOptions(body.options)
-  const merged = toProviderHeaders(own.headers, chosen.options)
-  return {
-    headers: merged.headers,
-    options: chosen.options,
-    issues: [...own.issues, ...chosen.issues, ...merged.issues],
-  }
-}
-
-/** The record with its variables' values in place of their names. */
-function expand(record: Record<string, unknown>, variables: unknown) {
-  const read = readVariables(variables)
-  const expanded = expandVariables(record, read.variables)
-  return { record: expanded.record, issues: [...read.issues, ...expanded.issues] }
-}
-
-/** The record as the installation's configuration makes it: names, defaults, fields that are not written. */
-function applyConfiguration(body: WriteBody, entry: ConfiguredObject, ignoreEmptyValues: boolean) {
-  const { record } = expand(body.record ?? {}, body.variables)
-  const key = body.externalIdField ?? null
-  const given = ignoreEmptyValues ? dropEmptyValues(record, key) : record
-  if (body.type === 'delete') return { record: given, externalIdField: null }
-  const ruled = applyFieldRules(given, body.type, entry, key)
-  const issues = [...ruled.issues, ...checkRecord(ruled.record, body.type, ruled.externalIdField)]
-  if (issues.length > 0) refuse(issues, [])
-  // An upsert's defaults would be for new records only, and whether it makes one is not known before.
-  const unconditional = Object.entries(ruled.record).filter(([name]) => !ruled.ifEmptyFields.includes(name))
-  return { record: Object.fromEntries(unconditional), externalIdField: ruled.externalIdField }
+  record: JsonObject
+  /** Fields that are sent only where the provider's record has no value yet; null for none. */
+  ifEmpty: string[] | null
 }
 
 /**
- * Turns one asynchronous write, in which {@link findIssues} found none, into its row and lane (contract
- * section 5).
+ * Turns a write without issues, single or a caller-built batch, into what is queued or sent of it
+ * (contract section 5): one row for each record, and the lane that they go through.
  *
+ * @param examined what {@link examine} made of the body
+ * @param objectName the object as the caller names it in the path
  * @throws {WritebackError} FORBIDDEN for an object that the installation's configuration does not list,
- *   INVALID_REQUEST for what its configuration cannot make of the record
+ *   INVALID_REQUEST for what its configuration cannot make of the records
  */
 export function acceptWrite(
   body: WriteBody,
+  examined: Examined,
   objectName: string,
   installation: TargetInstallation,
-): IncomingWrite {
+): Submission {
   const entry = findObject(objectName, body.type, installation)
-  const { type } = body
-  const id = newId()
-  const treatment = readTreatment(body)
-  const configured = applyConfiguration(body, entry, treatment.options.ignoreEmptyValues === true)
-  const keyField = type === 'create' ? (entry.idempotencyField ?? null) : null
-  const given = configured.record
-  const record = toProviderRecord(keyField === null ? given : withKey(given, keyField, id), type)
-  const policy = body.autoBatchPolicy
-  const lane: LaneKey = {
-    projectId: installation.projectId,
-    integrationId: installation.integrationId,
-    installationId: installation.id,
-    objectName: entry.objectName,
-    type,
-    externalIdField: configured.externalIdField ?? keyField,
-    allOrNone: policy?.allOrNone ?? false,
-    // Without allOrNone nothing is rolled back: one lane, whatever was said.
-    onRollback: policy?.allOrNone === true ? (policy.onRollback ?? 'fail') : 'fail',
-    merge: false,
-    headers: treatment.headers,
-    options: laneOptions(treatment.options),
-  }
-  return {
-    lane,
-    write: {
+  const operationId = body.batch === undefined ? null : newId()
+  const lane = laneOf(body, examined, entry, installation, operationId)
+  const records = configure(body, examined, entry)
+  const operation: NewOperation | null =
+    operationId === null
+      ? null
+      : {
+          id: operationId,
+          projectId: installation.projectId,
+          integrationId: installation.integrationId,
+          installationId: installation.id,
+          configId: installation.configId,
+          objectName,
+          type: body.type,
+          allOrNone: lane.allOrNone,
+          reference: body.reference ?? null,
+        }
+  const writes = records.map(({ id, record, ifEmpty }, index) => {
+    const text = toProviderRecord(record, body.type)
+    return {
       id,
       installationId: installation.id,
       projectId: installation.projectId,
       configId: installation.configId,
       objectName,
-      record,
-      bytes: Buffer.byteLength(record),
+      record: text,
+      bytes: Buffer.byteLength(text),
       reference: body.reference ?? null,
-      recordKey: recordKeyOf(given, type, entry.objectName, lane.externalIdField),
-      delaySeconds: delaySeconds(policy),
-      deadlineSeconds: 3600 * ((policy ? policy.retryDeadlineHours : body.retryPolicy?.deadlineHours) ?? 1),
-      maxRecords: policy?.maxRecords ?? MAX_GROUP,
-    },
+      recordKey: recordKeyOf(record, body.type, entry.objectName, lane.externalIdField),
+      ...timesOf(body),
+      ifEmpty,
+      parents: parentKeysOf(record, body.type, entry, lane.externalIdField),
+      operationId,
+      operationIndex: operationId === null ? null : index,
+    }
+  })
+  return { lane, operation, writes }
+}
+
+/** What the writes travel with (contract section 6.3). */
+function laneOf(
+  body: WriteBody,
+  examined: Examined,
+  entry: ConfiguredObject,
+  installation: TargetInstallation,
+  operationId: string | null,
+): LaneKey {
+  const policy = body.autoBatchPolicy
+  const allOrNone = (operationId === null ? policy?.allOrNone : body.batchPolicy?.allOrNone) ?? false
+  return {
+    projectId: installation.projectId,
+    integrationId: installation.integrationId,
+    installationId: installation.id,
+    objectName: entry.objectName,
+    type: body.type,
+    externalIdField: externalIdFieldOf(body, entry) ?? keyFieldOf(body, entry),
+    allOrNone,
+    // Without allOrNone nothing is rolled back: one lane, whatever was said.
+    onRollback: allOrNone ? (policy?.onRollback ?? 'fail') : 'fail',
+    merge: policy?.merge ?? false,
+    headers: examined.headers,
+    options: laneOptions(examined.options),
+    operationId,
   }
 }
+
+const externalIdFieldOf = ({ externalIdField }: WriteBody, entry: ConfiguredObject): string | null =>
+  externalIdField === undefined ? null : providerFieldName(externalIdField, entry)
+
+/** The field that carries the id of a create, where the object has one. */
+const keyFieldOf = ({ type }: WriteBody, entry: ConfiguredObject): string | null =>
+  type === 'create' ? (entry.idempotencyField ?? null) : null
 
 /** Without a policy a write has no delay: it leaves at once, with whatever else waits in its lane. */
-function delaySeconds(policy: WriteBody['autoBatchPolicy']): number {
-  if (policy === undefined) return 0
-  return policy.maxDelaySeconds ?? (policy.maxDelayMinutes ?? 0) * 60
+function timesOf({ autoBatchPolicy: policy, retryPolicy }: WriteBody) {
+  const delaySeconds = policy?.maxDelaySeconds ?? (policy?.maxDelayMinutes ?? 0) * 60
+  const hours = (policy ? policy.retryDeadlineHours : retryPolicy?.deadlineHours) ?? 1
+  return { delaySeconds, deadlineSeconds: 3600 * hours, maxRecords: policy?.maxRecords ?? MAX_GROUP }
 }
 
-/** A create's record with the write's id in the field that is kept for it. */
-function withKey(record: Record<string, unknown>, field: string, id: string): Record<string, unknown> {
-  const given = Object.keys(record).find((name) => name.toLowerCase() === field.toLowerCase())
-  if (given !== undefined) {
-    refuse(
-      [
-        {
-          path: pointerTo('/record', given),
-          message: "is the installation's idempotencyField; the service sets it",
-        },
-      ],
-      [],
-    )
+/** The records as the installation's configuration makes them: names, defaults, fields that are not written. */
+function configure(body: WriteBody, examined: Examined, entry: ConfiguredObject): ConfiguredRecord[] {
+  const issues: Issue[] = []
+  const records = examined.records.map((placed) => {
+    const one = configureOne(body, examined, entry, placed)
+    issues.push(...one.issues)
+    return one
+  })
+  if (issues.length > 0) refuse(issues)
+  return records
+}
+
+function configureOne(
+  body: WriteBody,
+  { options }: Examined,
+  entry: ConfiguredObject,
+  { record: given, path }: PlacedRecord,
+): ConfiguredRecord & { issues: Issue[] } {
+  const id = newId()
+  const key = body.externalIdField ?? null
+  const meant = options.ignoreEmptyValues === true ? dropEmptyValues(given, key) : given
+  if (body.type === 'delete') return { id, record: meant, ifEmpty: null, issues: [] }
+  const ruled = applyFieldRules(meant, body.type, entry, key, path)
+  const issues = [...ruled.issues, ...checkRecord(ruled.record, body.type, ruled.externalIdField, path)]
+  const ifEmpty = ruled.ifEmptyFields.length === 0 ? null : ruled.ifEmptyFields
+  const keyField = keyFieldOf(body, entry)
+  if (keyField === null) return { id, record: ruled.record, ifEmpty, issues }
+  const taken = Object.keys(ruled.record).find((name) => foldCase(name) === foldCase(keyField))
+  if (taken !== undefined) {
+    const message = "is the installation's idempotencyField; the service sets it"
+    issues.push({ path: pointerTo(path, taken), message })
   }
-  return { ...record, [field]: id }
+  // The id of the write itself, in a batch too: each record is found again by its own.
+  return { id, record: { ...ruled.record, [keyField]: id }, ifEmpty, issues }
 }
 
 /** The object as it may be written; one that no configuration lists goes by its own name. */
@@ -260,15 +180,8 @@ function findObject(
   }
   if (entry !== undefined) return entry
   if (!/^[A-Za-z][A-Za-z0-9_]*$/.test(objectName)) {
-    refuse(
-      [
-        {
-          path: '/path/object',
-          message: 'must be an object name: letters, digits and underscores, a letter first',
-        },
-      ],
-      [],
-    )
+    const message = 'must be an object name: letters, digits and underscores, a letter first'
+    refuse([{ path: '/path/object', message }])
   }
   return { objectName }
 }

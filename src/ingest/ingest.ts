@@ -4,7 +4,9 @@ import { messageOf, WritebackError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
 import { createWaterMark } from '../kernel/water-mark.ts'
 import { countWaiting } from '../queue/backlog.ts'
-import { createGroupCommit, type GroupCommitOptions, type IncomingWrite } from './group-commit.ts'
+import { operationIdOf, type Submission } from '../queue/insert-writes.ts'
+import { createGroupCommit, type GroupCommitOptions } from './group-commit.ts'
+import type { Idempotency } from './idempotency.ts'
 
 /** How often the queue's length is looked at. */
 const COUNT_MS = 1_000
@@ -18,8 +20,16 @@ const RETRY_AFTER = { commits: 1, backlog: 15 }
 export interface IngestOptions extends GroupCommitOptions {
   clock: Clock
   logger: Logger
+  idempotency: Pick<Idempotency, 'findOperation'>
   /** Waiting writes in the database above which asynchronous calls are refused; accepted again below half. */
   maxWaiting: number
+}
+
+/** An asynchronous write that is committed. */
+export interface Accepted {
+  operationId: string
+  /** Whether that was done by an earlier call with the same idempotency key. */
+  repeated: boolean
 }
 
 /** The way in for asynchronous writes. */
@@ -29,9 +39,12 @@ export interface Ingest {
    * @throws {WritebackError} TOO_MUCH_QUEUED, with the seconds to wait
    */
   checkRoom: () => void
-  /** Resolves once the write is committed to the database. */
-  submit: (write: IncomingWrite) => Promise<void>
-  /** Writes that wait for their commit in this process. */
+  /**
+   * Resolves once all of the submission, or the call that it repeats, is committed to the database.
+   * @throws {WritebackError} IDEMPOTENCY_KEY_REUSED
+   */
+  submit: (submission: Submission) => Promise<Accepted>
+  /** Submissions that wait for their commit in this process. */
   readonly pending: number
   /** Waits for pending commits, then ends. */
   stop: () => Promise<void>
@@ -56,7 +69,14 @@ export function startIngest(options: IngestOptions): Ingest {
         throw tooMuch(RETRY_AFTER.commits)
       if (backlogFull(backlog.waiting())) throw tooMuch(RETRY_AFTER.backlog)
     },
-    submit: (write) => commits.add(write),
+    submit: async (submission) => {
+      for (;;) {
+        if (await commits.add(submission)) return { operationId: operationIdOf(submission), repeated: false }
+        const operationId = await findTwin(submission)
+        if (operationId !== null) return { operationId, repeated: true }
+        // The key has been removed since, as one past its time is: the call is a first one.
+      }
+    },
     get pending() {
       return commits.pendingItems
     },
@@ -64,6 +84,11 @@ export function startIngest(options: IngestOptions): Ingest {
       await commits.drained()
       await backlog.stop()
     },
+  }
+
+  async function findTwin({ lane, key }: Submission): Promise<string | null> {
+    if (key === undefined) throw new TypeError('A call without a key repeats no other.')
+    return options.idempotency.findOperation(lane.projectId, key)
   }
 
   function watchBacklog({ sql }: { sql: Sql }): { waiting: () => number; stop: () => Promise<void> } {

@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto'
 import { pointerTo } from '../kernel/json-pointer.ts'
 import type { WriteType } from '../model/write.ts'
 import type { Issue } from '../kernel/errors.ts'
 import { normaliseRecordId } from '../model/salesforce-id.ts'
+import { keyOfExternalId, keyOfId } from './record-key.ts'
 
 /** The kinds of write that carry a record. */
 export type RecordType = WriteType
@@ -10,46 +10,51 @@ export type RecordType = WriteType
 /** Characters of an external-id value: the longest text field that can be one. */
 const MAX_KEY_LENGTH = 255
 
-/** What is wrong with a record for this kind of write (contract section 5; facts 3 and 10). */
+/**
+ * What is wrong with a record for this kind of write (contract section 5; facts 3 and 10).
+ *
+ * @param path JSON pointer of the record, for the issues
+ */
 export function checkRecord(
   record: Record<string, unknown>,
   type: RecordType,
   externalIdField: string | null,
+  path = '/record',
 ): Issue[] {
   const issues: Issue[] = []
   if (Object.hasOwn(record, 'attributes')) {
     issues.push({
-      path: '/record/attributes',
+      path: `${path}/attributes`,
       message: "is the provider's own; the object comes from the path",
     })
   }
-  if (type === 'update' || type === 'delete') issues.push(...checkId(record, type))
-  else issues.push(...refuseIds(record, type))
-  if (type === 'delete') issues.push(...refuseFields(record))
-  if (type === 'upsert' && externalIdField !== null) issues.push(...checkKey(record, externalIdField))
+  if (type === 'update' || type === 'delete') issues.push(...checkId(record, type, path))
+  else issues.push(...refuseIds(record, type, path))
+  if (type === 'delete') issues.push(...refuseFields(record, path))
+  if (type === 'upsert' && externalIdField !== null) issues.push(...checkKey(record, externalIdField, path))
   return issues
 }
 
 const idKeys = (record: Record<string, unknown>): string[] =>
   Object.keys(record).filter((key) => /^id$/i.test(key))
 
-function checkId(record: Record<string, unknown>, type: 'update' | 'delete'): Issue[] {
+function checkId(record: Record<string, unknown>, type: 'update' | 'delete', path: string): Issue[] {
   const keys = idKeys(record)
   const [key] = keys
   if (key === undefined)
     return [
       {
-        path: '/record/id',
+        path: `${path}/id`,
         message: `is required: ${type === 'update' ? 'an update' : 'a delete'} names its record by id or Id`,
       },
     ]
   if (keys.length > 1)
-    return [{ path: pointerTo('/record', keys[1] ?? 'Id'), message: `cannot be given together with ${key}` }]
+    return [{ path: pointerTo(path, keys[1] ?? 'Id'), message: `cannot be given together with ${key}` }]
   const id = record[key]
   if (typeof id !== 'string' || normaliseRecordId(id) === null) {
     return [
       {
-        path: pointerTo('/record', key),
+        path: pointerTo(path, key),
         message: 'is no record id: 15 or 18 letters and digits, the last three of 18 a checksum',
       },
     ]
@@ -58,36 +63,34 @@ function checkId(record: Record<string, unknown>, type: 'update' | 'delete'): Is
 }
 
 /** A delete takes the record's id alone: fields beside it would be dropped in silence. */
-const refuseFields = (record: Record<string, unknown>): Issue[] =>
+const refuseFields = (record: Record<string, unknown>, path: string): Issue[] =>
   Object.keys(record)
     .filter((name) => !/^(id|attributes)$/i.test(name))
     .map((name) => ({
-      path: pointerTo('/record', name),
+      path: pointerTo(path, name),
       message: 'cannot be given for a delete: it takes the id alone',
     }))
 
-function refuseIds(record: Record<string, unknown>, type: RecordType): Issue[] {
+function refuseIds(record: Record<string, unknown>, type: RecordType, path: string): Issue[] {
   const reason =
     type === 'create'
       ? 'the provider gives the id; use update'
       : 'an upsert is keyed by its external id; use update'
   return idKeys(record).map((key) => ({
-    path: pointerTo('/record', key),
+    path: pointerTo(path, key),
     message: `cannot be given for a ${type}: ${reason}`,
   }))
 }
 
 /** Field names are compared as the provider compares them: in any letter case. */
-function checkKey(record: Record<string, unknown>, field: string): Issue[] {
+function checkKey(record: Record<string, unknown>, field: string, path: string): Issue[] {
   if (/^id$/i.test(field)) return [{ path: '/externalIdField', message: 'cannot be Id; use update' }]
   const keys = Object.keys(record).filter((key) => key.toLowerCase() === field.toLowerCase())
   const [key] = keys
   if (key === undefined)
-    return [
-      { path: pointerTo('/record', field), message: 'is required: it is the external id of the upsert' },
-    ]
+    return [{ path: pointerTo(path, field), message: 'is required: it is the external id of the upsert' }]
   if (keys.length > 1)
-    return [{ path: pointerTo('/record', keys[1] ?? field), message: `is the same field as ${key}` }]
+    return [{ path: pointerTo(path, keys[1] ?? field), message: `is the same field as ${key}` }]
   const value = record[key]
   const usable =
     (typeof value === 'string' && value.trim() !== '') ||
@@ -95,14 +98,12 @@ function checkKey(record: Record<string, unknown>, field: string): Issue[] {
   if (!usable)
     return [
       {
-        path: pointerTo('/record', key),
+        path: pointerTo(path, key),
         message: 'must be a text or number that is not empty: it is the external id',
       },
     ]
   if (String(value).length > MAX_KEY_LENGTH) {
-    return [
-      { path: pointerTo('/record', key), message: `must not be longer than ${MAX_KEY_LENGTH} characters` },
-    ]
+    return [{ path: pointerTo(path, key), message: `must not be longer than ${MAX_KEY_LENGTH} characters` }]
   }
   return []
 }
@@ -129,8 +130,7 @@ function splitId(record: Record<string, unknown>): { id: string; fields: Record<
 
 /**
  * What names the record that a write is for, as a hash in the form of a UUID; null for a create. Two
- * spellings of one id give one key. The case of an external id's value is left out: whether the field
- * minds it is the org's to know, and keeping two values in order that did not need it costs nothing.
+ * spellings of one id give one key, and so do two letter cases of an external id.
  *
  * @see facts sections 3.2 and 10
  */
@@ -141,15 +141,8 @@ export function recordKeyOf(
   externalIdField: string | null,
 ): string | null {
   if (type === 'create') return null
-  if (type !== 'upsert') return hashed(['id', splitId(record).id.slice(0, 15)])
+  if (type !== 'upsert') return keyOfId(splitId(record).id)
   const field = (externalIdField ?? '').toLowerCase()
   const value = Object.entries(record).find(([name]) => name.toLowerCase() === field)?.[1]
-  return hashed(['external', objectName.toLowerCase(), field, String(value).trim().toLowerCase()])
-}
-
-const hashed = (parts: string[]): string => {
-  const hex = createHash('sha256').update(JSON.stringify(parts)).digest('hex')
-  return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20, 32)].join(
-    '-',
-  )
+  return keyOfExternalId(objectName, field, value)
 }

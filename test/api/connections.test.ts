@@ -152,3 +152,99 @@ describe('refusals name every field at once', () => {
     expect(harness.lines.join('\n')).not.toContain('hush')
   })
 })
+
+describe('new credentials', () => {
+  const first = {
+    type: 'access-token',
+    accessToken: 'first-one',
+    instanceUrl: 'https://acme.my.salesforce.com',
+  }
+  const renewed = {
+    type: 'oauth2-refresh-token',
+    clientId: 'id-0',
+    clientSecret: 'hush-secret',
+    refreshToken: 'hush-token',
+    loginUrl: 'https://test.salesforce.com',
+  }
+  const patch = (id: string, body: unknown, key?: string) =>
+    harness.call('PATCH', `${path}/${id}`, { body, ...(key !== undefined && { key }) })
+  const made = async (): Promise<string> => String(jsonOf(await post(first)).id)
+  const keyWith = async (project: string, ...scopes: string[]) => {
+    const answer = await harness.call('POST', `/v1/projects/${project}/api-keys`, {
+      body: { label: 'k', scopes },
+    })
+    return { id: String(jsonOf(answer).id), key: String(jsonOf(answer).key) }
+  }
+  const rowOf = async (id: string) => (await harness.sql`select * from connection where id = ${id}`)[0]!
+
+  test('replace the old: the connection works again, and shows nothing of them', async () => {
+    const id = await made()
+    await harness.sql`update connection set status = 'broken', status_reason = 'x' where id = ${id}`
+    expect(jsonOf(await harness.call('GET', `${path}/${id}`))).toMatchObject({ status: 'broken' })
+    const before = await rowOf(id)
+    const answer = await patch(id, { credentials: renewed })
+    expect(answer.statusCode).toBe(200)
+    expect(jsonOf(answer)).toEqual({ id, groupRef: 'g', provider: 'salesforce', status: 'working' })
+    expect(jsonOf(await harness.call('GET', `${path}/${id}`))).toEqual(jsonOf(answer))
+    const after = await rowOf(id)
+    expect(after['credential_type']).toBe('oauth2-refresh-token')
+    expect(after['credentials']).not.toEqual(before['credentials'])
+    expect([answer.body, ...harness.lines].join()).not.toContain('hush')
+  })
+
+  test('leave one line in the log that says whose, by whom, and none of them', async () => {
+    const id = await made()
+    const { id: keyId, key } = await keyWith('acme', 'admin')
+    const seen = harness.lines.length
+    await patch(id, { credentials: renewed })
+    await patch(id, { credentials: first }, key)
+    await patch(id, { credentials: { type: 'access-token' } }, key)
+    const lines = harness.lines.slice(seen).filter((line) => line.includes('new credentials'))
+    expect(lines.map((line) => JSON.parse(line) as unknown)).toEqual([
+      [
+        'info',
+        expect.objectContaining({ connectionId: id, key: 'admin', credentialType: 'oauth2-refresh-token' }),
+        'a connection was given new credentials',
+      ],
+      [
+        'info',
+        expect.objectContaining({ connectionId: id, key: keyId, credentialType: 'access-token' }),
+        'a connection was given new credentials',
+      ],
+    ])
+    expect(lines.join()).not.toMatch(/hush|first-one/)
+  })
+
+  test('are looked through as at the creation, every issue at once, and refused ones change nothing', async () => {
+    const id = await made()
+    const before = await rowOf(id)
+    const wrong = { type: 'oauth2-client-credentials', clientId: 'a b', loginUrl: 'http://a.test' }
+    const answer = await patch(id, { credentials: wrong, groupRef: 'h' })
+    expect(answer.statusCode).toBe(400)
+    expect(issuesOf(answer)).toEqual([
+      '/credentials/clientId must be printable ASCII without spaces',
+      '/credentials/clientSecret is required',
+      '/credentials/loginUrl must begin with https://',
+      '/groupRef is not a known field',
+    ])
+    expect(issuesOf(await patch(id, {}))).toEqual(['/credentials is required'])
+    expect(await rowOf(id)).toEqual(before)
+  })
+
+  test('of another project’s connection, or one that is not there: 404; without the scope: 403', async () => {
+    const id = await made()
+    const before = await rowOf(id)
+    await harness.call('POST', '/v1/projects', { body: { name: 'rival' } })
+    const { key: rival } = await keyWith('rival', 'admin')
+    const { key: writer } = await keyWith('acme', 'write', 'read')
+    const body = { credentials: renewed }
+    const absent = '0197a3b2-6b1f-7c52-9a53-0d3f5f2b8c11'
+    expect((await patch(id, body, rival)).statusCode).toBe(404)
+    const across = await harness.call('PATCH', `/v1/projects/rival/connections/${id}`, { body, key: rival })
+    expect(across.statusCode).toBe(404)
+    expect((await patch(absent, body)).statusCode).toBe(404)
+    expect((await patch('mine', body)).statusCode).toBe(404)
+    expect((await patch(id, body, writer)).statusCode).toBe(403)
+    expect(await rowOf(id)).toEqual(before)
+  })
+})

@@ -65,7 +65,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     health: { ping: options.ping ?? (() => sql`select 1`), metricsText: () => 'up 1\n' },
     api: {
       access: directory,
-      setup: createSetup(sql, cipher),
+      setup: createSetup(sql, cipher, logger),
       allowInsecureProviders: options.allowInsecureProviders ?? false,
       routes: options.routes ?? [],
     },

@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto'
+import { createDirectory } from '../../src/connections/directory.ts'
+import { silentLogger } from '../../src/kernel/log.ts'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { issuesOf, jsonOf, startHarness, type Harness } from './harness.ts'
 
@@ -214,6 +216,52 @@ describe('installations', () => {
       '/config/content/write/objects/Bad-Name/x is not a known field',
       '/config/content/write/objects/__proto__x must be an object name: letters, digits and underscores, a letter first',
       '/groupRef is required',
+    ])
+  })
+
+  test('says how calls are made, what is locked together, and what is written only if empty', async () => {
+    await connect('g-calls')
+    const objects = {
+      Line__c: {
+        objectName: 'Line__c',
+        parentFields: ['Invoice__c', 'Site__c'],
+        selectedFieldSettings: { Phone: { writeOnUpdate: 'ifEmpty' } },
+      },
+    }
+    const write = { objects, packing: 'ready', apiBudgetPercent: 50 }
+    const body = { groupRef: 'g-calls', config: { content: { provider: 'salesforce', write } } }
+    const answer = await harness.call('POST', installations, { body })
+    expect(answer.statusCode).toBe(201)
+    expect(jsonOf(answer).config).toMatchObject({ content: { write } })
+    const { id } = jsonOf(answer) as { id: string }
+    const directory = createDirectory(harness.sql, { logger: silentLogger })
+    const calls = async (of: string) => (await directory.installationById(of))?.calls
+    expect(await calls(id)).toEqual({ packing: 'ready', apiBudgetPercent: 50 })
+    await connect('g-plain')
+    const plain = { groupRef: 'g-plain', config: { content: { provider: 'salesforce', write: {} } } }
+    const made = jsonOf(await harness.call('POST', installations, { body: plain })) as { id: string }
+    expect(await calls(made.id)).toEqual({ packing: 'riders', apiBudgetPercent: 90 })
+  })
+
+  test('refuses settings of calls that mean nothing', async () => {
+    const objects = {
+      A__c: { objectName: 'A__c', parentFields: [] },
+      B__c: { objectName: 'B__c', parentFields: ['a__c', 'b__c', 'c__c', 'd__c', 'e__c'] },
+      C__c: { objectName: 'C__c', parentFields: ['no field'] },
+    }
+    const write = { objects, packing: 'some', apiBudgetPercent: 101 }
+    const body = { groupRef: 'g', config: { content: { provider: 'salesforce', write } } }
+    expect(issuesOf(await harness.call('POST', installations, { body }))).toEqual([
+      '/config/content/write/apiBudgetPercent must be at most 100',
+      '/config/content/write/objects/A__c/parentFields must not be empty',
+      '/config/content/write/objects/B__c/parentFields must have at most 4 entries',
+      '/config/content/write/objects/C__c/parentFields/0 must be an object name: letters, digits and underscores, a letter first',
+      '/config/content/write/packing must be one of: none, ready, riders',
+    ])
+    const twice = { objects: { A__c: { objectName: 'A__c', parentFields: ['P__c', 'p__C'] } } }
+    const second = { groupRef: 'g', config: { content: { provider: 'salesforce', write: twice } } }
+    expect(issuesOf(await harness.call('POST', installations, { body: second }))).toEqual([
+      '/config/content/write/objects/A__c/parentFields/1 is the same field as "P__c"',
     ])
   })
 

@@ -4,8 +4,17 @@ import type { Clock } from '../../src/kernel/clock.ts'
 import { newId } from '../../src/kernel/ids.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
 import { announceEnded } from '../../src/queue/outcome-channel.ts'
+import { readEnded } from '../../src/queue/read.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import { addWrites, claim, incoming, laneIdOf, laneKey, settle } from '../support/queue-fixture.ts'
+import {
+  addWrites,
+  claim,
+  incoming,
+  incomingBatch,
+  laneIdOf,
+  laneKey,
+  settle,
+} from '../support/queue-fixture.ts'
 
 let database: TestDatabase
 beforeAll(async () => {
@@ -67,6 +76,27 @@ describe('waiting for outcomes', () => {
     const wait = waiter.wait(id!, 5000)
     const { batch } = await claim(database.sql, await laneIdOf(database.sql, lane))
     await settle(database.sql, batch!, () => ({ state: 'succeeded' }))
+    expect(waiter.open).toBe(1)
+    clock.run(1000)
+    expect(await wait.ended).toBe(true)
+    await waiter.stop()
+  })
+
+  it('finds a caller-built batch only once the last of its records has ended', async () => {
+    const clock = manualClock()
+    const waiter = await start(clock)
+    const submission = incomingBatch(laneKey(), [{}, {}])
+    await addWrites(database.sql, [submission])
+    const { id } = submission.operation
+    const wait = waiter.wait(id, 5000)
+    const { batch } = await claim(database.sql, await laneIdOf(database.sql, submission.lane))
+    const parts = ['succeeded', 'queued'] as const
+    await settle(database.sql, batch!, (index) => ({ state: parts[index]! }))
+    expect(await readEnded(database.sql, [id, ...submission.writes.map((write) => write.id)])).toEqual([
+      submission.writes[0]!.id,
+    ])
+    const again = await claim(database.sql, await laneIdOf(database.sql, submission.lane))
+    await settle(database.sql, again.batch!, () => ({ state: 'failed' }))
     expect(waiter.open).toBe(1)
     clock.run(1000)
     expect(await wait.ended).toBe(true)

@@ -57,7 +57,7 @@ describe('group commit', () => {
     const rows = await database.sql<
       { id: string }[]
     >`select id from write where installation_id = ${lane.installationId} order by seq`
-    expect(rows.map((row) => row.id)).toEqual(writes.map((write) => write.write.id))
+    expect(rows.map((row) => row.id)).toEqual(writes.map((write) => write.writes[0].id))
   })
 
   it('answers only after the commit', async () => {
@@ -81,10 +81,10 @@ describe('group commit', () => {
       what: 'the commit waits for the lane',
     })
     expect(answered).toBe(false)
-    expect(await stateOf(write.write.id)).toBeUndefined()
+    expect(await stateOf(write.writes[0].id)).toBeUndefined()
     release.resolve(undefined)
     await Promise.all([holding, adding])
-    expect(await stateOf(write.write.id)).toBe('queued')
+    expect(await stateOf(write.writes[0].id)).toBe('queued')
   })
 
   it('acknowledges nothing when the wake-up cannot be set: rows and wake-up stand or fall together', async () => {
@@ -94,7 +94,7 @@ describe('group commit', () => {
     })
     const write = incoming(laneKey())
     await expect(commits.add(write)).rejects.toThrow('no wake-up')
-    expect(await stateOf(write.write.id)).toBeUndefined()
+    expect(await stateOf(write.writes[0].id)).toBeUndefined()
   })
 
   it('does not let one impossible write sink the others of its commit', async () => {
@@ -118,7 +118,7 @@ describe('group commit', () => {
     await database.sql`delete from lane where installation_id = ${lane.installationId}`
     const write = incoming(lane)
     await commits.add(write)
-    expect(await stateOf(write.write.id)).toBe('queued')
+    expect(await stateOf(write.writes[0].id)).toBe('queued')
     await expectLanesTrue(database.sql)
   })
 

@@ -1,10 +1,7 @@
-import { spawn, type ChildProcess } from 'node:child_process'
+import type { ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
-import { join, resolve } from 'node:path'
+import { startServe } from '../../bench/chaos/serve-process.ts'
 import { ADMIN_KEY } from './service.ts'
-
-const root = resolve(import.meta.dirname, '../..')
 
 /** A process of the service, started as an operator would. */
 export interface ServiceProcess {
@@ -22,12 +19,9 @@ export async function startProcess(
   encryptionKey: string,
   env: Record<string, string> = {},
 ): Promise<ServiceProcess> {
-  const child = spawn(process.execPath, [join(root, 'src/main.ts'), 'serve'], {
-    cwd: root,
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const lines: Record<string, unknown>[] = []
+  const { child, url } = startServe({
     env: {
-      PATH: process.env['PATH'],
-      PORT: '0',
       DATABASE_URL: databaseUrl,
       WRITEBACK_ADMIN_KEY: ADMIN_KEY,
       WRITEBACK_ENCRYPTION_KEY: encryptionKey,
@@ -35,23 +29,11 @@ export async function startProcess(
       WRITEBACK_DB_POOL: '5',
       ...env,
     },
+    onLine: (line) => lines.push(JSON.parse(line) as Record<string, unknown>),
   })
-  const lines: Record<string, unknown>[] = []
   const exited = once(child, 'exit') as Promise<[number | null]>
-  let errors = ''
-  child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
-  const url = await new Promise<string>((listening, failed) => {
-    createInterface({ input: child.stdout }).on('line', (text) => {
-      const line = JSON.parse(text) as Record<string, unknown>
-      lines.push(line)
-      if (line['msg'] === 'listening') listening(line['url'] as string)
-    })
-    void exited.then(([code]) =>
-      failed(new Error(`the process ended with ${String(code)} before it listened: ${errors}`)),
-    )
-  })
   return {
-    url,
+    url: await url,
     child,
     lines,
     end: async (signal) => {

@@ -1,10 +1,12 @@
 import { expect } from 'vitest'
 import type { Sql } from '../../src/db/connect.ts'
 import { newId } from '../../src/kernel/ids.ts'
-import { createGroupCommit, type IncomingWrite } from '../../src/ingest/group-commit.ts'
+import { createGroupCommit } from '../../src/ingest/group-commit.ts'
 import type { LaneKey } from '../../src/model/lane.ts'
 import { moves } from '../../src/model/write.ts'
-import { claimBatch, type ClaimResult } from '../../src/queue/claim-batch.ts'
+import type { Submission } from '../../src/queue/insert-writes.ts'
+import { claimBatch, lockForClaim, type ClaimRequest, type ClaimResult } from '../../src/queue/claim-batch.ts'
+import { readOperation, type RecordView } from '../../src/queue/read.ts'
 import { settleBatch, type BatchRecord, type Settlement } from '../../src/queue/settle-batch.ts'
 
 /** A lane's key with everything filled in. */
@@ -20,38 +22,74 @@ export const laneKey = (part: Partial<LaneKey> = {}): LaneKey => ({
   merge: false,
   headers: [],
   options: {},
+  operationId: null,
   ...part,
 })
 
-/** A write on its way into a lane. */
-export const incoming = (lane: LaneKey, part: Partial<IncomingWrite['write']> = {}): IncomingWrite => {
+type SubmittedWrite = Submission['writes'][number]
+
+const submittedWrite = (lane: LaneKey, part: Partial<SubmittedWrite>): SubmittedWrite => {
   const record = part.record ?? '{"LastName":"Test"}'
   return {
-    lane,
-    write: {
-      id: newId(),
-      installationId: lane.installationId,
-      projectId: lane.projectId,
-      configId: newId(),
-      objectName: lane.objectName,
-      record,
-      bytes: Buffer.byteLength(record),
-      reference: null,
-      recordKey: null,
-      delaySeconds: 3600,
-      deadlineSeconds: 7200,
-      maxRecords: 100,
-      ...part,
-    },
+    id: newId(),
+    installationId: lane.installationId,
+    projectId: lane.projectId,
+    configId: newId(),
+    objectName: lane.objectName,
+    record,
+    bytes: Buffer.byteLength(record),
+    reference: null,
+    recordKey: null,
+    delaySeconds: 3600,
+    deadlineSeconds: 7200,
+    maxRecords: 100,
+    ifEmpty: null,
+    parents: null,
+    operationId: null,
+    operationIndex: null,
+    ...part,
   }
 }
 
-/** Adds writes in one commit after the other's order, without wake-ups; returns their ids. */
-export async function addWrites(sql: Sql, writes: IncomingWrite[]): Promise<string[]> {
-  const commits = createGroupCommit({ sql, nudge: () => Promise.resolve() })
-  await Promise.all(writes.map((write) => commits.add(write)))
-  return writes.map((write) => write.write.id)
+/** A write on its way into a lane; `writes[0]` is the write. */
+export const incoming = (lane: LaneKey, part: Partial<SubmittedWrite> = {}) => ({
+  lane,
+  operation: null,
+  writes: [submittedWrite(lane, part)] as [SubmittedWrite],
+})
+
+/** A caller-built batch on its way in, one part for each record; its lane is the key's, made its own. */
+export function incomingBatch(key: LaneKey, parts: Partial<SubmittedWrite>[]) {
+  const operationId = newId()
+  const lane: LaneKey = { ...key, operationId }
+  const writes = parts.map((part, operationIndex) =>
+    submittedWrite(lane, { delaySeconds: 0, operationId, operationIndex, ...part }),
+  )
+  const { projectId, integrationId, installationId, objectName, type, allOrNone } = lane
+  const operation = {
+    id: operationId,
+    projectId,
+    integrationId,
+    installationId,
+    configId: newId(),
+    objectName,
+    type,
+    allOrNone,
+    reference: null,
+  }
+  return { lane, operation, writes } satisfies Submission
 }
+
+/** Adds submissions in one commit after the other's order, without wake-ups; returns their writes' ids. */
+export async function addWrites(sql: Sql, submissions: Submission[]): Promise<string[]> {
+  const commits = createGroupCommit({ sql, nudge: () => Promise.resolve() })
+  await Promise.all(submissions.map((submission) => commits.add(submission)))
+  return submissions.flatMap(({ writes }) => writes.map((write) => write.id))
+}
+
+/** The one record of a write's operation; null when there is none. */
+export const readWrite = async (sql: Sql, projectId: string, id: string): Promise<RecordView | null> =>
+  (await readOperation(sql, projectId, id))?.records[0] ?? null
 
 /** The id of the only lane of an installation. */
 export async function laneIdOf(sql: Sql, key: LaneKey): Promise<string> {
@@ -60,11 +98,28 @@ export async function laneIdOf(sql: Sql, key: LaneKey): Promise<string> {
   return rows[0]!.id
 }
 
-/** Claims the lane's next group. */
-export const claim = (sql: Sql, laneId: string, maxBytes = 1_000_000): Promise<ClaimResult> =>
-  sql.begin((tx) => {
+/** Claims the lane's next group, if it is ready. */
+export const claim = (
+  sql: Sql,
+  laneId: string,
+  maxBytes = 1_000_000,
+  part: Partial<ClaimRequest> = {},
+): Promise<ClaimResult> =>
+  sql.begin(async (tx) => {
     const id = newId()
-    return claimBatch(tx, { laneId, batchId: id, callId: id, worker: 'test', leaseSeconds: 60, maxBytes })
+    await lockForClaim(tx, [laneId])
+    return claimBatch(tx, {
+      laneId,
+      batchId: id,
+      callId: id,
+      worker: 'test',
+      leaseSeconds: 60,
+      maxBytes,
+      rides: false,
+      synchronous: false,
+      heldParents: [],
+      ...part,
+    })
   })
 
 /** Settles a batch with one decision for each member. */
@@ -87,6 +142,7 @@ export const settle = (
         usage: null,
         called: true,
         onlyExpired: false,
+        next: null,
         ...part,
       },
       batch.members.map((member, index) => ({
@@ -97,6 +153,9 @@ export const settle = (
         errors: null,
         delaySeconds: 0,
         rolledBack: false,
+        spent: true,
+        maxRecords: null,
+        alone: false,
         ...decide(index),
       })),
     ),
@@ -129,7 +188,7 @@ export async function expectLanesTrue(sql: Sql): Promise<void> {
       from write where state = 'queued' and not blocked group by lane_id
     ) w on w.lane_id = l.id
     where l.waiting <> coalesce(w.waiting, 0)
-      or (w.queued > 0 and (l.due_at is null or l.due_at > greatest(w.due_at, now()) or l.from_id is null or l.from_id > w.first_id))
+      or (w.queued > 0 and (l.due_at is null or (l.held_by is null and l.due_at > greatest(w.due_at, now())) or l.from_id is null or l.from_id > w.first_id))
       or (w.queued is null and l.due_at is not null)`
   expect([...wrong]).toEqual([])
 }

@@ -3,6 +3,8 @@ import { startApp, type App, type AppOptions } from '../../src/app.ts'
 import type { Operation } from '../../src/contract/operation.ts'
 import { connect } from '../../src/db/connect.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
+import type { CallSettings } from '../../src/model/object-entry.ts'
+import type { Packing } from '../../src/model/object-entry.ts'
 import { startSimulator, type Simulator, type SimulatorOptions } from '../../src/simulator/start.ts'
 import { migrateWakeups } from '../../src/wakeups/wakeups.ts'
 import { createTestDatabase, type TestDatabase } from './database.ts'
@@ -83,7 +85,13 @@ export interface Tenant {
   groupRef: string
   /** Calls with the project's own key, which may write and read. */
   call: Call
-  /** Posts one write; answers its operation's id, or throws what came instead. */
+  /** Makes the write call with a body as it is, synchronous unless it says otherwise. */
+  post: <T = Record<string, unknown>>(
+    object: string,
+    body: Record<string, unknown>,
+    headers?: Record<string, string>,
+  ) => Promise<Answer<T>>
+  /** Posts one asynchronous write or batch; answers its operation's id, or throws what came instead. */
   write: (object: string, body: Record<string, unknown>) => Promise<string>
   /** The operation once it has ended, or after `wait` seconds. */
   operation: (id: string, wait?: number) => Promise<Operation>
@@ -91,11 +99,18 @@ export interface Tenant {
 
 let tenants = 0
 
-/** Sets up a tenant by the service's own calls. */
+/** How the tenant's calls are made, where not by default. */
+export interface WriteSettings {
+  packing?: Packing
+  apiBudgetPercent?: number
+}
+
+/** Sets up a tenant by the service's own calls; `settings` are those of the installation's calls. */
 export async function createTenant(
   url: string,
   simulatorUrl: string,
   objects?: Record<string, unknown>,
+  settings: Partial<CallSettings> = {},
 ): Promise<Tenant> {
   const admin = caller(url)
   const made = async (path: string, body: unknown): Promise<Record<string, string>> => {
@@ -119,13 +134,20 @@ export async function createTenant(
       loginUrl: simulatorUrl,
     },
   })
-  const write = objects === undefined ? {} : { objects }
+  const write = objects === undefined ? settings : { objects, ...settings }
   const installation = await made(`${base}/integrations/${integration['id']!}/installations`, {
     groupRef,
     connectionId: connection['id'],
     config: { content: { provider: 'salesforce', write } },
   })
   const call = caller(url, key)
+  const post: Tenant['post'] = (object, body, headers) =>
+    call(
+      'POST',
+      `${base}/integrations/${integration['id']!}/objects/${object}`,
+      { groupRef, ...body },
+      headers,
+    )
   return {
     projectId: project['id']!,
     integrationId: integration['id']!,
@@ -133,16 +155,9 @@ export async function createTenant(
     connectionId: connection['id']!,
     groupRef,
     call,
+    post,
     write: async (object, body) => {
-      const answer = await call<{ operationId?: string }>(
-        'POST',
-        `${base}/integrations/${integration['id']!}/objects/${object}`,
-        {
-          groupRef,
-          mode: 'asynchronous',
-          ...body,
-        },
-      )
+      const answer = await post<{ operationId?: string }>(object, { mode: 'asynchronous', ...body })
       if (answer.status !== 200) throw new Error(`${answer.status} ${JSON.stringify(answer.body)}`)
       return answer.body.operationId!
     },
@@ -171,11 +186,12 @@ export async function startService(
   part: Partial<AppOptions> = {},
   simulatorOptions: SimulatorOptions = {},
   objects?: Record<string, unknown>,
+  settings?: Partial<CallSettings>,
 ): Promise<Service> {
   const database = await createServiceDatabase()
   const simulator = await startSimulator(simulatorOptions)
   const app = await startApp(appOptions(database.url, part))
-  const tenant = await createTenant(app.url, simulator.url, objects)
+  const tenant = await createTenant(app.url, simulator.url, objects, settings)
   return {
     database,
     simulator,

@@ -1,7 +1,7 @@
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { ConnectionRow } from '../../connections/connections.ts'
-import type { Setup } from '../../connections/setup.ts'
-import { Connection, ConnectionPath, NewConnection } from '../../contract/connections.ts'
+import type { ChangedBy, Setup } from '../../connections/setup.ts'
+import { Connection, ConnectionPath, ConnectionUpdate, NewConnection } from '../../contract/connections.ts'
 import { PageQuery, pageOf, ProjectPath } from '../../contract/fields.ts'
 import { projectOf, requireScope } from '../auth.ts'
 import { problems } from '../openapi.ts'
@@ -12,6 +12,12 @@ const tags = ['connections']
 
 /** Named field by field, so that nothing of the credentials can ever slip through. */
 const toAnswer = ({ id, groupRef, provider, status }: ConnectionRow) => ({ id, groupRef, provider, status })
+
+/** Who calls, for the log. */
+const changedBy = ({ access, id }: FastifyRequest): ChangedBy => ({
+  key: access?.caller.kind === 'project' ? access.caller.keyId : 'admin',
+  requestId: id,
+})
 
 export function connectionRoutes(app: FastifyInstance, setup: Setup): void {
   app.post<{ Body: NewConnection }>(
@@ -66,6 +72,26 @@ export function connectionRoutes(app: FastifyInstance, setup: Setup): void {
     async (request) => {
       const get = (id: string) => setup.getConnection(projectOf(request).id, id)
       return toAnswer(await findById('connection', request.params.id, get))
+    },
+  )
+
+  app.patch<{ Params: { id: string }; Body: ConnectionUpdate }>(
+    '/projects/:project/connections/:id',
+    {
+      onRequest: requireScope('admin'),
+      schema: {
+        tags,
+        summary: 'Give a connection new credentials; everything that waited for it goes on at once',
+        params: ConnectionPath,
+        body: ConnectionUpdate,
+        response: { 200: Connection, ...problems },
+      },
+    },
+    async (request) => {
+      const { params, body } = request
+      const renew = (id: string) =>
+        setup.renewConnection(projectOf(request).id, id, body.credentials, changedBy(request))
+      return toAnswer(await findById('connection', params.id, renew))
     },
   )
 }

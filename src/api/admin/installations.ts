@@ -29,12 +29,7 @@ const toAnswer = (row: InstallationRow) => ({
   createTime: row.createdAt.toISOString(),
 })
 
-const NOT_YET = 'is not supported yet'
-
-/**
- * What the schema cannot say of the objects' names and fields, all of it at once; parts that this version
- * does not serve are refused, never kept.
- */
+/** What the schema cannot say of the objects' names and fields, all of it at once. */
 function checkObjects(objects: Record<string, WriteObject> = {}): void {
   const base = '/config/content/write/objects'
   const issues = Object.entries(objects).flatMap(([name, entry]) =>
@@ -42,15 +37,6 @@ function checkObjects(objects: Record<string, WriteObject> = {}): void {
   )
   if (issues.length === 0) issues.push(...checkObjectNames(objects, base))
   if (issues.length > 0) throw invalidInput(issues)
-  const unsupported = Object.entries(objects).flatMap(([name, { selectedFieldSettings = {} }]) =>
-    Object.entries(selectedFieldSettings)
-      .filter(([, setting]) => setting.writeOnUpdate === 'ifEmpty')
-      .map(([field]) => pointerTo(pointerTo(pointerTo(base, name), 'selectedFieldSettings'), field)),
-  )
-  if (unsupported.length > 0) {
-    const all = unsupported.map((path) => ({ path: `${path}/writeOnUpdate`, message: `ifEmpty ${NOT_YET}` }))
-    throw invalidInput(all, 'body', true)
-  }
 }
 
 export function installationRoutes(app: FastifyInstance, setup: Setup): void {

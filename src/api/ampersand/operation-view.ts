@@ -1,129 +1,112 @@
-import type { Operation, OperationLog } from '../../contract/operation.ts'
-import { hasEnded } from '../../model/write.ts'
-import type { AttemptView, WriteView } from '../../queue/read.ts'
+import type { Operation } from '../../contract/operation.ts'
+import { hasOperationEnded, operationStateOf, type OperationState } from '../../model/operation.ts'
+import type { OperationView, RecordView } from '../../queue/read.ts'
 
-const statusOf = (state: WriteView['state']): Operation['status'] => {
-  if (state === 'succeeded') return 'success'
-  return hasEnded(state) ? 'failure' : 'in_progress'
+/** The state of an operation. */
+export const stateOf = ({ records }: OperationView): OperationState =>
+  operationStateOf(records.map((record) => record.state))
+
+const statusOf = (state: OperationState): Operation['status'] => {
+  if (state === 'succeeded' || state === 'partial') return 'success'
+  return hasOperationEnded(state) ? 'failure' : 'in_progress'
 }
 
-const errorText = (write: WriteView): string => {
-  const [error] = write.errors ?? []
+const errorText = (records: RecordView[]): string => {
+  const [error] = records.flatMap((record) => record.errors ?? [])
   return error === undefined ? '' : `: ${error.code}: ${error.message}`
 }
 
-function resultOf(write: WriteView): string {
-  switch (write.state) {
+/** What came of an operation, in a sentence. */
+export function resultOf(operation: OperationView): string {
+  const { isBatch, records } = operation
+  const state = stateOf(operation)
+  const what = isBatch ? 'The batch' : 'The write'
+  switch (state) {
     case 'queued':
-      return write.errors === null
-        ? 'The write waits to be sent.'
-        : `The write waits to be sent again${errorText(write)}`
+      return records.every((record) => record.errors === null)
+        ? `${what} waits to be sent.`
+        : `${what} waits to be sent again${errorText(records)}`
     case 'sending':
-      return 'The write is being sent.'
+      return `${what} is being sent.`
     case 'succeeded':
-      return write.created === true ? 'The record was created.' : 'The record was written.'
+      if (isBatch) return `${counted(records.length)} written.`
+      return records[0]?.created === true ? 'The record was created.' : 'The record was written.'
+    case 'partial': {
+      const written = records.filter((record) => record.state === 'succeeded').length
+      return `${written} of ${counted(records.length)} written${errorText(records)}`
+    }
     case 'failed':
-      return `The record was not written${errorText(write)}`
+      return isBatch
+        ? `No record of the batch was written${errorText(records)}`
+        : `The record was not written${errorText(records)}`
     case 'in_doubt':
-      return 'It is not known whether the record was written: the answer was lost.'
+      return isBatch
+        ? 'It is not known which records of the batch were written: the answer was lost.'
+        : 'It is not known whether the record was written: the answer was lost.'
     case 'cancelled':
-      return 'The write was cancelled before it was sent.'
+      return records.every((record) => record.attempts === 0)
+        ? `${what} was cancelled before it was sent.`
+        : `${what} was cancelled before it was sent again${errorText(records)}`
   }
 }
 
-/** A write as an operation (contract section 7). */
-export function toOperation(write: WriteView): Operation {
+const counted = (count: number): string => (count === 1 ? '1 record was' : `${count} records were`)
+
+const latest = (times: (Date | null)[]): Date | null =>
+  times.reduce((last, time) => (time !== null && (last === null || time > last) ? time : last), null)
+
+const earliest = (times: (Date | null)[]): Date | null =>
+  times.reduce((first, time) => (time !== null && (first === null || time < first) ? time : first), null)
+
+/** An operation as it is shown (contract section 7). */
+export function toOperation(operation: OperationView): Operation {
+  const { records } = operation
+  const state = stateOf(operation)
+  const updatedAt = latest(records.map((record) => record.updatedAt)) ?? operation.acceptedAt
   return {
-    id: write.id,
-    projectId: write.projectId,
-    integrationId: write.integrationId,
-    installationId: write.installationId,
-    configId: write.configId,
+    id: operation.id,
+    projectId: operation.projectId,
+    integrationId: operation.integrationId,
+    installationId: operation.installationId,
+    configId: operation.configId,
     actionType: 'write',
-    resource: write.objectName,
-    status: statusOf(write.state),
-    result: resultOf(write),
-    createTime: write.acceptedAt.toISOString(),
-    updateTime: write.updatedAt.toISOString(),
+    resource: operation.objectName,
+    status: statusOf(state),
+    result: resultOf(operation),
+    createTime: operation.acceptedAt.toISOString(),
+    updateTime: updatedAt.toISOString(),
     metadata: {
-      objects: [write.objectName],
+      objects: [operation.objectName],
       retry: {
-        attempts: write.attempts,
-        lastAttempt: write.lastAttemptAt?.toISOString() ?? null,
-        nextAttempt: write.nextAttemptAt?.toISOString() ?? null,
+        attempts: Math.max(...records.map((record) => record.attempts)),
+        lastAttempt: latest(records.map((record) => record.lastAttemptAt))?.toISOString() ?? null,
+        nextAttempt: earliest(records.map((record) => record.nextAttemptAt))?.toISOString() ?? null,
       },
-      successfulRecordIds: write.state === 'succeeded' && write.recordId !== null ? [write.recordId] : [],
-      ...(write.reference === null ? {} : { reference: write.reference }),
-      state: write.state,
-      ...(write.batchId === null ? {} : { batchId: write.batchId }),
-      records: hasEnded(write.state) ? [recordOf(write)] : [],
+      successfulRecordIds: records.flatMap((record) =>
+        record.state === 'succeeded' ? (record.recordId ?? []) : [],
+      ),
+      ...(operation.reference === null ? {} : { reference: operation.reference }),
+      state,
+      ...lastBatch(records),
+      records: hasOperationEnded(state) ? records.map(toRecord) : [],
     },
   }
 }
 
-const recordOf = (write: WriteView): Operation['metadata']['records'][number] => ({
-  index: 0,
-  success: write.state === 'succeeded',
-  ...(write.recordId === null ? {} : { recordId: write.recordId }),
-  ...(write.created === null ? {} : { created: write.created }),
-  errors: write.errors ?? [],
+/** The group that it was last sent in: a later id is a later group. */
+function lastBatch(records: RecordView[]): { batchId?: string } {
+  const batchId = records
+    .flatMap((record) => record.batchId ?? [])
+    .sort()
+    .at(-1)
+  return batchId === undefined ? {} : { batchId }
+}
+
+const toRecord = (record: RecordView, index: number): Operation['metadata']['records'][number] => ({
+  index,
+  success: record.state === 'succeeded',
+  ...(record.recordId === null ? {} : { recordId: record.recordId }),
+  ...(record.created === null ? {} : { created: record.created }),
+  ...(record.merged ? { merged: true } : {}),
+  errors: record.errors ?? [],
 })
-
-/** A write's history, oldest first: accepted, grouped, each attempt with the provider's answer, outcome. */
-export function toLogs(
-  write: WriteView,
-  attempts: AttemptView[],
-  open: { batchId: string; size: number; claimedAt: Date } | null,
-): OperationLog[] {
-  const logs = [
-    line(write.acceptedAt, 'info', {
-      msg: 'accepted',
-      type: write.type,
-      objectName: write.objectName,
-      reference: write.reference ?? undefined,
-    }),
-  ]
-  for (const attempt of attempts) logs.push(...attemptLines(attempt))
-  if (open !== null) {
-    logs.push(line(open.claimedAt, 'info', { msg: 'grouped', batchId: open.batchId, size: open.size }))
-  }
-  if (hasEnded(write.state)) {
-    const severity = write.state === 'succeeded' ? 'info' : write.state === 'cancelled' ? 'warning' : 'error'
-    logs.push(
-      line(write.updatedAt, severity, {
-        msg: 'outcome',
-        state: write.state,
-        result: resultOf(write),
-        errors: write.errors ?? undefined,
-      }),
-    )
-  }
-  return logs
-}
-
-function attemptLines(attempt: AttemptView): OperationLog[] {
-  const grouped = line(attempt.startedAt ?? attempt.endedAt, 'info', {
-    msg: 'grouped',
-    batchId: attempt.batchId,
-    callId: attempt.callId,
-    size: attempt.batchSize,
-    position: attempt.position,
-  })
-  const answered = line(attempt.endedAt, attempt.decision === 'succeeded' ? 'info' : 'warning', {
-    msg: 'attempt',
-    number: attempt.number,
-    batchId: attempt.batchId,
-    answer: attempt.answer ?? undefined,
-    status: attempt.status ?? undefined,
-    decision: attempt.decision,
-    errors: attempt.errors ?? undefined,
-    nextAttempt: attempt.nextAt?.toISOString(),
-  })
-  return [grouped, answered]
-}
-
-const line = (
-  at: Date,
-  severity: OperationLog['severity'],
-  message: OperationLog['message'],
-): OperationLog => ({ timestamp: at.toISOString(), severity, message })

@@ -2,6 +2,7 @@ import type { Issue } from '../../kernel/errors.ts'
 import type { ObjectEntry } from '../../model/object-entry.ts'
 import { foldCase, isJsonObject, quoted, type JsonObject } from './json-values.ts'
 import { pointerTo } from '../../kernel/json-pointer.ts'
+import { MAX_PARENTS } from './parent-keys.ts'
 
 const knownKeys = new Set([
   'objectName',
@@ -10,6 +11,7 @@ const knownKeys = new Set([
   'fieldMappings',
   'selectedFieldSettings',
   'idempotencyField',
+  'parentFields',
   'procedures',
 ])
 /** The kinds of a default, each with its check and the end of the sentence that refuses it. */
@@ -58,12 +60,26 @@ export function checkObjectEntry(entry: unknown, path = ''): Issue[] {
     issues.push({ path: `${path}/mapToName`, message: `${CALLER_NAME}, and no slash` })
   if (idempotencyField !== undefined && (!isApiName(idempotencyField) || isId(idempotencyField)))
     issues.push({ path: `${path}/idempotencyField`, message: `${API_NAME}, and not Id` })
+  issues.push(...checkParentFields(entry.parentFields, `${path}/parentFields`))
   issues.push(...checkMappings(fieldMappings, `${path}/fieldMappings`))
   const toProvider = new Map<string, string>()
   for (const [caller, field] of isJsonObject(fieldMappings) ? Object.entries(fieldMappings) : [])
     if (typeof field === 'string') toProvider.set(foldCase(caller), field)
   issues.push(...checkSettings(selectedFieldSettings, toProvider, `${path}/selectedFieldSettings`))
   return issues
+}
+
+function checkParentFields(fields: unknown, path: string): Issue[] {
+  if (fields === undefined) return []
+  if (!Array.isArray(fields) || fields.length < 1 || fields.length > MAX_PARENTS)
+    return [{ path, message: `must be a list of 1 to ${MAX_PARENTS} lookup fields` }]
+  const seen = new Map<string, string>()
+  return fields.flatMap((field: unknown, index): Issue[] => {
+    const at = pointerTo(path, index)
+    if (!isApiName(field) || isId(field)) return [{ path: at, message: `${API_NAME}, and not Id` }]
+    const same = remember(seen, field, field)
+    return same === null ? [] : [{ path: at, message: `is the same field as ${quoted(same)}` }]
+  })
 }
 
 const isId = (name: string): boolean => foldCase(name) === 'id'

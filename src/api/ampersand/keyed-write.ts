@@ -1,0 +1,127 @@
+import type { FastifyReply } from 'fastify'
+import type { Problem } from '../../contract/problem.ts'
+import { isWritebackError, type WritebackError } from '../../kernel/errors.ts'
+import type { NowOutcome } from '../../model/now-outcome.ts'
+import type { Submission } from '../../ingest/accept.ts'
+import { KeyTaken, type Idempotency, type KeptAnswer, type RequestKey } from '../../ingest/idempotency.ts'
+import type { Accepted } from '../../ingest/ingest.ts'
+import { answeredBy, markUnrecorded, toAnswer, type AnsweredOperation } from './write-answer.ts'
+
+/** What making a write needs of the floors below. */
+export interface KeyedWritePort {
+  /** Resolves once all of the submission, or the call that it repeats, is committed. */
+  submit: (submission: Submission) => Promise<Accepted>
+  /**
+   * Writes at once and answers with what came of it, within `timeMs`.
+   * @throws {WritebackError} NO_WORKING_CONNECTION
+   * @throws {KeyTaken} when its idempotency key belongs to an earlier call
+   */
+  sendNow: (submission: Submission, timeMs: number) => Promise<NowOutcome>
+  idempotency: Idempotency
+}
+
+/** A write call that carries an idempotency key. */
+export interface KeyedCall {
+  projectId: string
+  key: RequestKey
+  /** Makes of it what is written; throws why it is refused. */
+  accept: () => Promise<Submission>
+  /** Milliseconds that it may take, when it is synchronous. */
+  timeMs: number
+  /** What the caller is told of an error: the same each time. */
+  toProblem: (error: WritebackError) => Problem
+}
+
+/** What a call with an idempotency key answers. */
+export interface KeyedAnswer extends KeptAnswer {
+  /** Whether it is the answer of an earlier call. */
+  repeated: boolean
+  /** Set when nothing is recorded of it yet. */
+  unrecorded?: true
+}
+
+/**
+ * Makes an asynchronous call, unless it repeats one. The first of several is found where they are
+ * committed; only a call that is refused looks for it by itself, since what was accepted once is answered
+ * again whatever the installation has come to.
+ *
+ * @throws {WritebackError} IDEMPOTENCY_KEY_REUSED, or what refuses the call
+ */
+export async function queueOnce(port: KeyedWritePort, call: KeyedCall): Promise<Accepted> {
+  const { projectId, key, accept } = call
+  let submission: Submission
+  try {
+    submission = await accept()
+  } catch (error) {
+    if (!isWritebackError(error)) throw error
+    const operationId = await port.idempotency.findOperation(projectId, key)
+    if (operationId === null) throw error
+    return { operationId, repeated: true }
+  }
+  return port.submit({ ...submission, key: { ...key, answerTo: null } })
+}
+
+/**
+ * Makes a synchronous call, unless it repeats one.
+ *
+ * @throws {WritebackError} IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_KEY_IN_USE, or what refuses the call
+ */
+export async function sendOnce(port: KeyedWritePort, call: KeyedCall): Promise<KeyedAnswer> {
+  const { projectId, key, accept, timeMs, toProblem } = call
+  for (;;) {
+    const earlier = await port.idempotency.findCall(projectId, key)
+    if (earlier?.kind === 'answered') return { ...earlier.answer, repeated: true }
+    if (earlier !== null) {
+      // The ids by which records were named are in the outcome already.
+      const operation = { ...earlier, namedId: () => null }
+      return { ...answerText(operation, earlier.outcome, toProblem), repeated: true }
+    }
+    const accepted = await accept()
+    const answerTo = (outcome: NowOutcome): KeptAnswer =>
+      answerText(answeredBy(accepted), asRecorded(outcome), toProblem)
+    const submission = { ...accepted, key: { ...key, answerTo } }
+    try {
+      const outcome = await port.sendNow(submission, timeMs)
+      const { unrecorded } = outcome
+      return { ...answerTo(outcome), repeated: false, ...(unrecorded === undefined ? {} : { unrecorded }) }
+    } catch (error) {
+      // Another call with the key was first, and is to be found now.
+      if (error instanceof KeyTaken) continue
+      await port.idempotency.release(submission)
+      throw error
+    }
+  }
+}
+
+/** What is not recorded yet will be, and this very answer with it. */
+function asRecorded(outcome: NowOutcome): NowOutcome {
+  const recorded = { ...outcome }
+  delete recorded.unrecorded
+  return recorded
+}
+
+/** An answer or a problem as its text. */
+function answerText(
+  operation: AnsweredOperation,
+  outcome: NowOutcome,
+  toProblem: KeyedCall['toProblem'],
+): KeptAnswer {
+  try {
+    const { status, body } = toAnswer(operation, outcome)
+    return { status, body: JSON.stringify(body) }
+  } catch (error) {
+    if (!isWritebackError(error)) throw error
+    const problem = toProblem(error)
+    return { status: problem.status, body: JSON.stringify(problem) }
+  }
+}
+
+/** Sends an answer to a call with an idempotency key. */
+export function sendKeyed(reply: FastifyReply, answer: KeyedAnswer): FastifyReply {
+  const { status, body, repeated } = answer
+  markUnrecorded(reply, answer)
+  if (repeated) reply.header('idempotency-replayed', 'true')
+  // What is kept of a call that was tried is its outcome or, with one of these statuses, a problem.
+  const type = status >= 500 ? 'application/problem+json' : 'application/json; charset=utf-8'
+  return reply.status(status).type(type).send(body)
+}

@@ -1,0 +1,117 @@
+import type { FastifyRequest } from 'fastify'
+import { isWritebackError, type Issue } from '../../kernel/errors.ts'
+import { examine, refuse, type Examined } from '../../ingest/examine.ts'
+import { isSynchronous, type BatchEntry, type WriteBody } from '../../ingest/write-body.ts'
+
+/** Seconds that a synchronous call may take. */
+const TIMEOUT = { least: 1, most: 600, usual: 30 }
+/** Entries of a batch that are looked at: what has more is refused for that alone. */
+const MAX_ENTRIES = 100
+
+/** A write call whose body has no issues. */
+export interface WriteCall {
+  body: WriteBody & { groupRef: string }
+  examined: Examined
+  /** Milliseconds that a synchronous call may take. */
+  timeMs: number
+  /** The call's Idempotency-Key; null when it has none. */
+  key: string | null
+}
+
+/**
+ * Reads a write call; the schema's issues and those that no schema can name are answered together.
+ *
+ * @throws {WritebackError} INVALID_REQUEST with every issue
+ */
+export function readWriteCall(request: FastifyRequest): WriteCall {
+  const body = readable(request.body)
+  const examined = examine(body)
+  const issues: Issue[] = []
+  const failure: unknown = request.validationError
+  if (failure !== undefined && !isWritebackError(failure)) throw failure as Error
+  issues.push(...(failure?.issues ?? []))
+  add(issues, examined.issues)
+  const timeMs = isSynchronous(body) ? readTimeout(request.headers['request-timeout']) : 0
+  if (timeMs === null) issues.push(badTimeout)
+  const key = readKey(request.headers['idempotency-key'])
+  if (key === undefined) issues.push(badKey)
+  if (issues.length > 0) refuse(issues)
+  return {
+    body: request.body as WriteBody & { groupRef: string },
+    examined,
+    timeMs: timeMs ?? 0,
+    key: key ?? null,
+  }
+}
+
+/** Whether a body asks for an asynchronous write, before anything else is known of it. */
+export const asksForQueue = (body: unknown): boolean => isObject(body) && body.mode === 'asynchronous'
+
+const badTimeout: Issue = {
+  path: '/headers/request-timeout',
+  message: `must be a number of seconds from ${TIMEOUT.least} to ${TIMEOUT.most}`,
+}
+
+/**
+ * Milliseconds that a call may take by its header.
+ *
+ * @throws {WritebackError} INVALID_REQUEST for what is no time that a call may take
+ */
+export function timeoutOf(request: FastifyRequest): number {
+  const timeMs = readTimeout(request.headers['request-timeout'])
+  if (timeMs === null) refuse([badTimeout])
+  return timeMs
+}
+
+/** Milliseconds; null for what is no time that a call may take. */
+function readTimeout(header: string | string[] | undefined): number | null {
+  if (header === undefined) return TIMEOUT.usual * 1000
+  if (typeof header !== 'string' || !/^\d{1,3}(\.\d{1,9})?$/.test(header.trim())) return null
+  const seconds = Number(header)
+  return seconds >= TIMEOUT.least && seconds <= TIMEOUT.most ? Math.round(seconds * 1000) : null
+}
+
+const badKey: Issue = {
+  path: '/headers/idempotency-key',
+  message: 'must be 1 to 255 visible ASCII characters, without spaces',
+}
+
+/** Null when there is none, undefined for what can be no key. */
+function readKey(header: string | string[] | undefined): string | null | undefined {
+  if (header === undefined) return null
+  return typeof header === 'string' && /^[\x21-\x7e]{1,255}$/.test(header) ? header : undefined
+}
+
+/** Adds what is said of places of which nothing is said yet: the schema's word comes first. */
+function add(issues: Issue[], more: Issue[]): void {
+  const places = new Set(issues.map((issue) => issue.path))
+  for (const issue of more) if (!places.has(issue.path)) issues.push(issue)
+}
+
+const types = ['create', 'update', 'upsert', 'delete']
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+/** The parts of a body that are of the right kind, for checks that read them; the schema names the others. */
+function readable(body: unknown): Partial<WriteBody> {
+  if (!isObject(body)) return {}
+  const { record, autoBatchPolicy, batchPolicy, retryPolicy, type, externalIdField, batch, ...rest } = body
+  const keyed = externalIdField === undefined || typeof externalIdField === 'string'
+  return {
+    ...(rest as Partial<WriteBody>),
+    ...(isObject(record) ? { record } : record !== undefined ? { record: {} } : {}),
+    ...(batch === undefined ? {} : { batch: readableBatch(batch) }),
+    ...(isObject(autoBatchPolicy) ? { autoBatchPolicy } : {}),
+    ...(isObject(batchPolicy) ? { batchPolicy } : {}),
+    ...(isObject(retryPolicy) ? { retryPolicy } : {}),
+    ...(keyed && types.includes(String(type)) ? { type: type as WriteBody['type'] } : {}),
+    ...(typeof externalIdField === 'string' ? { externalIdField } : {}),
+  }
+}
+
+function readableBatch(batch: unknown): (BatchEntry | null)[] {
+  if (!Array.isArray(batch) || batch.length > MAX_ENTRIES) return []
+  return batch.map((entry: unknown) =>
+    isObject(entry) && isObject(entry.record) ? { ...entry, record: entry.record } : null,
+  )
+}
