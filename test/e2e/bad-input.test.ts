@@ -18,7 +18,8 @@ let before: unknown
 /** What the database holds that a refused call must not touch. */
 const stored = async (): Promise<unknown> => {
   const [row] = await service.database.sql`
-    select (select count(*) from write)::int as writes, (select count(*) from lane)::int as lanes`
+    select (select count(*) from write)::int as writes, (select count(*) from lane)::int as lanes,
+      (select count(*) from operation)::int as operations`
   return row
 }
 
@@ -131,36 +132,138 @@ describe('bad input', () => {
     )
   })
 
+  const id = '001RM000003oLru'
+  const batch = [{ record: { LastName: 'x' } }]
+  const collision = { options: { forceUpdateOnCollision: true } }
+  const policy = { maxDelaySeconds: 1 }
   it.each([
-    ['a synchronous write', { ...good, mode: 'synchronous' }, '/mode'],
-    ['a write without a mode', { type: 'create', record: { LastName: 'x' } }, '/mode'],
-    ['a batch', { type: 'create', mode: 'asynchronous', batch: [{ record: { LastName: 'x' } }] }, '/batch'],
+    ['a batch beside a record', { ...good, batch }, ['/batch']],
+    ['batchPolicy without a batch', { ...good, batchPolicy: { allOrNone: true } }, ['/batchPolicy']],
     [
-      'forceUpdateOnCollision',
-      { ...good, options: { forceUpdateOnCollision: true } },
-      '/options/forceUpdateOnCollision',
+      'an unknown part of batchPolicy',
+      { type: 'create', batch, batchPolicy: { allOrNon: true } },
+      ['/batchPolicy/allOrNon'],
     ],
-    ['batchPolicy', { ...good, batchPolicy: { allOrNone: true } }, '/batchPolicy'],
-    ['merge', { ...good, autoBatchPolicy: { maxDelaySeconds: 1, merge: true } }, '/autoBatchPolicy/merge'],
-  ])('says that %s is not supported yet, never ignores it', async (_, body, path) => {
+    [
+      'autoBatchPolicy on a synchronous write',
+      { ...good, mode: 'synchronous', autoBatchPolicy: policy },
+      ['/autoBatchPolicy'],
+    ],
+    [
+      'autoBatchPolicy where the mode is left at its default',
+      { type: 'create', record: { LastName: 'x' }, autoBatchPolicy: policy },
+      ['/autoBatchPolicy'],
+    ],
+    [
+      'autoBatchPolicy with a batch',
+      { type: 'create', mode: 'asynchronous', batch, autoBatchPolicy: policy },
+      ['/autoBatchPolicy'],
+    ],
+    [
+      'retryPolicy on a synchronous write',
+      { ...good, mode: 'synchronous', retryPolicy: { deadlineHours: 2 } },
+      ['/retryPolicy'],
+    ],
+    [
+      'merge on a create',
+      { ...good, autoBatchPolicy: { ...policy, merge: true } },
+      ['/autoBatchPolicy/merge'],
+    ],
+    [
+      'merge on a delete',
+      { ...good, type: 'delete', record: { id }, autoBatchPolicy: { ...policy, merge: true } },
+      ['/autoBatchPolicy/merge'],
+    ],
+    [
+      'forceUpdateOnCollision on an update',
+      { ...good, type: 'update', record: { id }, ...collision },
+      ['/options/forceUpdateOnCollision'],
+    ],
+    [
+      'forceUpdateOnCollision with allOrNone of a batch',
+      { type: 'create', batch, batchPolicy: { allOrNone: true }, ...collision },
+      ['/options/forceUpdateOnCollision'],
+    ],
+    [
+      'forceUpdateOnCollision with allOrNone of a group',
+      { ...good, autoBatchPolicy: { ...policy, allOrNone: true }, ...collision },
+      ['/options/forceUpdateOnCollision'],
+    ],
+    [
+      'forceUpdateOnCollision with allowDuplicates',
+      { ...good, options: { forceUpdateOnCollision: true, allowDuplicates: true } },
+      ['/options/forceUpdateOnCollision'],
+    ],
+    [
+      'associations in a batch',
+      { type: 'create', batch: [...batch, { ...batch[0], associations: [] }] },
+      ['/batch/1/associations'],
+    ],
+    [
+      'every bad record of a batch at once',
+      {
+        type: 'update',
+        batch: [
+          { record: { id } },
+          { record: { LastName: 'x' } },
+          { record: 7 },
+          {},
+          { record: { Id: 'x' } },
+        ],
+      },
+      ['/batch/1/record/id', '/batch/2/record', '/batch/3/record', '/batch/4/record/Id'],
+    ],
+    [
+      'a record named twice in a batch, by its short and its long id',
+      { type: 'update', batch: [{ record: { id } }, { record: { Id: '001RM000003oLruYAE' } }] },
+      ['/batch/1/record/Id'],
+    ],
+    [
+      'a record named twice in a batch, by its external id in another case',
+      {
+        type: 'upsert',
+        externalIdField: 'Ext__c',
+        batch: [
+          { record: { ext__c: 'Key 1' } },
+          { record: { Ext__c: 'x' } },
+          { record: { Ext__C: 'KEY 1' } },
+        ],
+      },
+      ['/batch/2/record/Ext__C'],
+    ],
+    [
+      'an unknown variable in a batch',
+      { type: 'create', variables: {}, batch: [...batch, { record: { LastName: '{{nobody}}' } }] },
+      ['/batch/1/record/LastName'],
+    ],
+  ])('%s', async (_, body, paths) => {
     const answer = await post(body)
     await expectRefused(answer, 400)
-    expect(answer.body.code).toBe('NOT_SUPPORTED_YET')
-    expect(answer.body.remedy).toContain('not supported yet')
-    expect(Object.keys(issuesOf(answer))).toEqual([path])
+    expect(answer.body.code).toBe('INVALID_REQUEST')
+    expect(Object.keys(issuesOf(answer)).sort()).toEqual(paths)
   })
 
-  it('an idempotency key, which this version could not keep', async () => {
+  it('names both places of a record that a batch names twice', async () => {
+    const answer = await post({ type: 'update', batch: [{ record: { id } }, { record: { Id: id } }] })
+    expect(issuesOf(answer)['/batch/1/record/Id']).toContain('/batch/0/record')
+  })
+
+  it.each(['0', '0.5', '601', 'soon', '', '1e2', '-5'])('a Request-Timeout of %j', async (time) => {
     const { tenant } = service
     const path = `/v1/projects/${tenant.projectId}/integrations/${tenant.integrationId}/objects/Contact`
-    const answer = await tenant.call<Problem>(
-      'POST',
-      path,
-      { groupRef: tenant.groupRef, ...good },
-      { 'idempotency-key': 'k-1' },
-    )
+    const body = { groupRef: tenant.groupRef, type: 'create', record: { LastName: 'x', Id: 'x' } }
+    const answer = await tenant.call<Problem>('POST', path, body, { 'request-timeout': time })
     await expectRefused(answer, 400)
-    expect(answer.body.code).toBe('NOT_SUPPORTED_YET')
+    expect(Object.keys(issuesOf(answer)).sort()).toEqual(['/headers/request-timeout', '/record/Id'])
+  })
+
+  it.each(['', 'a b', 'k\u00e9', 'a\tb', 'x'.repeat(256)])('an Idempotency-Key of %j', async (key) => {
+    const { tenant } = service
+    const path = `/v1/projects/${tenant.projectId}/integrations/${tenant.integrationId}/objects/Contact`
+    const body = { groupRef: tenant.groupRef, type: 'create', record: { LastName: 'x', Id: 'x' } }
+    const answer = await tenant.call<Problem>('POST', path, body, { 'idempotency-key': key })
+    await expectRefused(answer, 400)
+    expect(Object.keys(issuesOf(answer)).sort()).toEqual(['/headers/idempotency-key', '/record/Id'])
   })
 
   it('associations, which this provider has none of', async () => {

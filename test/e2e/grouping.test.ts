@@ -5,7 +5,8 @@ import { concurrently, startService, type Service } from '../support/service.ts'
 let service: Service
 
 beforeAll(async () => {
-  service = await startService()
+  // one group in each call, so that a call is a group
+  service = await startService({}, {}, undefined, { packing: 'none' })
 })
 afterAll(() => service.stop())
 

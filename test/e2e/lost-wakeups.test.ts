@@ -5,7 +5,7 @@ const SWEEP_MS = 1_000
 let service: Service
 
 beforeAll(async () => {
-  service = await startService({ sweepMs: SWEEP_MS })
+  service = await startService({ sweepMs: SWEEP_MS }, {}, undefined, { packing: 'none' })
 })
 afterAll(() => service.stop())
 

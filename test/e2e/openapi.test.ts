@@ -2,6 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { startService, type Service } from '../support/service.ts'
 
 interface Schema {
+  title?: string
+  anyOf?: Schema[]
   properties?: Record<string, Schema>
   maximum?: number
   enum?: string[]
@@ -14,7 +16,11 @@ interface Document {
     string,
     Record<
       string,
-      { requestBody?: { content: Record<string, { schema: Schema }> }; responses: Record<string, unknown> }
+      {
+        requestBody?: { content: Record<string, { schema: Schema }> }
+        parameters: { name: string; in: string }[]
+        responses: Record<string, { content?: Record<string, { schema: Schema }> }>
+      }
     >
   >
 }
@@ -38,7 +44,14 @@ describe('the OpenAPI document', () => {
     expect(schema.required).toEqual(['groupRef', 'type'])
     expect(schema.additionalProperties).toBe(false)
     const limit = schema.properties!['autoBatchPolicy']!.properties!['maxDelaySeconds']!.maximum!
-    expect(Object.keys(write.responses)).toEqual(['200', 'default'])
+    expect(Object.keys(write.responses)).toEqual(['200', '422', 'default'])
+    const titles = (status: string) =>
+      write.responses[status]!.content!['application/json']!.schema.anyOf!.map(({ title }) => title)
+    expect(titles('200')).toEqual(['WriteAccepted', 'WriteSucceeded', 'BatchAnswer'])
+    expect(titles('422')).toEqual(['WriteFailed', 'BatchAnswer'])
+    expect(write.parameters.map(({ name, in: where }) => `${where} ${name}`)).toContain(
+      'header request-timeout',
+    )
     // what the document says is what the service does
     const { tenant } = service
     const post = (maxDelaySeconds: number) =>

@@ -1,0 +1,419 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { announce } from '../../src/connections/announce.ts'
+import { readDocument, routesOf } from '../hostile/openapi-document.ts'
+import {
+  caller,
+  createTenant,
+  startService,
+  type Answer,
+  type Service,
+  type Tenant,
+} from '../support/service.ts'
+import { waitUntil } from '../support/wait-until.ts'
+
+const scopes = ['write', 'read', 'admin'] as const
+type Scope = (typeof scopes)[number]
+
+/** Everything of a tenant that a call can name. */
+interface Estate {
+  tenant: Tenant
+  projectName: string
+  ids: { project: string; integration: string; installation: string; connection: string; apiKey: string }
+  /** Accepted long ago, queued, written, failed, a batch. */
+  operations: string[]
+  /** By scope, and one with all of them. */
+  keys: Record<Scope | 'all', string>
+  /** The id of the key that has them all. */
+  keyIds: Record<Scope | 'all', string>
+}
+
+/** A call of the document: who may make it, and with what. */
+interface Row {
+  /** Any of them is enough; null for the operator alone, `anybody` without a key. */
+  scopes: readonly Scope[] | null | 'anybody'
+  /** What stands for `{id}`. */
+  id?: 'connection' | 'apiKey'
+  body?: (estate: Estate) => Record<string, unknown>
+}
+
+const credentials = { type: 'access-token', accessToken: 'x', instanceUrl: 'https://acme.my.salesforce.com' }
+let names = 0
+const name = (): string => `made ${(names += 1)}`
+
+/** Who may make each call of the document: one that is not here fails the tests. */
+const table: Record<string, Row> = {
+  'POST /v1/projects': { scopes: null, body: () => ({ name: name() }) },
+  'GET /v1/projects': { scopes: null },
+  'GET /v1/projects/{project}': { scopes: ['read', 'admin'] },
+  'POST /v1/projects/{project}/api-keys': {
+    scopes: ['admin'],
+    body: () => ({ label: name(), scopes: ['read'] }),
+  },
+  'GET /v1/projects/{project}/api-keys': { scopes: ['read', 'admin'] },
+  'GET /v1/projects/{project}/api-keys/{id}': { scopes: ['read', 'admin'], id: 'apiKey' },
+  'POST /v1/projects/{project}/integrations': {
+    scopes: ['admin'],
+    body: () => ({ name: name(), provider: 'salesforce' }),
+  },
+  'GET /v1/projects/{project}/integrations': { scopes: ['read', 'admin'] },
+  'GET /v1/projects/{project}/integrations/{integration}': { scopes: ['read', 'admin'] },
+  'POST /v1/projects/{project}/connections': {
+    scopes: ['admin'],
+    body: () => ({ groupRef: name(), provider: 'salesforce', credentials }),
+  },
+  'GET /v1/projects/{project}/connections': { scopes: ['read', 'admin'] },
+  'GET /v1/projects/{project}/connections/{id}': { scopes: ['read', 'admin'], id: 'connection' },
+  'PATCH /v1/projects/{project}/connections/{id}': {
+    scopes: ['admin'],
+    id: 'connection',
+    body: () => ({ credentials }),
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/installations': {
+    scopes: ['admin'],
+    body: ({ ids, tenant }) => ({
+      groupRef: tenant.groupRef,
+      connectionId: ids.connection,
+      config: { content: { provider: 'salesforce', write: {} } },
+    }),
+  },
+  'GET /v1/projects/{project}/integrations/{integration}/installations': { scopes: ['read', 'admin'] },
+  'GET /v1/projects/{project}/integrations/{integration}/installations/{installationId}': {
+    scopes: ['read', 'admin'],
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/objects/{object}': {
+    scopes: ['write'],
+    body: ({ tenant }) => ({
+      groupRef: tenant.groupRef,
+      type: 'create',
+      mode: 'asynchronous',
+      record: { LastName: 'Apart' },
+    }),
+  },
+  'GET /v1/projects/{project}/operations/{operation}': { scopes: ['read'] },
+  'GET /v1/projects/{project}/operations/{operation}/logs': { scopes: ['read'] },
+  'POST /v1/projects/{project}/operations/{operation}:cancel': { scopes: ['write'] },
+  'POST /v1/projects/{project}/operations/{operation}:retry': { scopes: ['write'] },
+  'POST /v1/projects/{project}/operations/{operation}:promote': { scopes: ['write'] },
+  'POST /v1/projects/{project}/operations/{operation}:resolve': {
+    scopes: ['write'],
+    body: () => ({ success: true }),
+  },
+  'GET /healthz': { scopes: 'anybody' },
+  'GET /readyz': { scopes: 'anybody' },
+  'GET /metrics': { scopes: 'anybody' },
+}
+
+let service: Service
+let documented: string[]
+/** Whose key is used, and whose things are named. */
+let ours: Estate
+let theirs: Estate
+
+async function createEstate(): Promise<Estate> {
+  const { app, simulator } = service
+  const tenant = await createTenant(app.url, simulator.url)
+  const admin = caller(app.url)
+  const base = `/v1/projects/${tenant.projectId}`
+  const made = new Map<string, { id: string; key: string }>()
+  for (const scope of [...scopes, 'all'] as const) {
+    const body = { label: `${scope} key of ${tenant.groupRef}`, scopes: scope === 'all' ? scopes : [scope] }
+    made.set(scope, (await admin<{ id: string; key: string }>('POST', `${base}/api-keys`, body)).body)
+  }
+  const of = <T>(pick: (one: { id: string; key: string }) => T) =>
+    Object.fromEntries([...made].map(([scope, one]) => [scope, pick(one)])) as Record<Scope | 'all', T>
+  const record = { LastName: `Secret of ${tenant.groupRef}` }
+  const type = 'create'
+  const reference = `reference of ${tenant.groupRef}`
+  const ended = await Promise.all([
+    tenant.write('Contact', { type, record, reference }),
+    tenant.write('Contact', { type, record: { FirstName: 'x' }, reference }),
+    tenant.write('Contact', { type, reference, batch: [{ record }, { record: {} }] }),
+  ])
+  for (const id of ended) await tenant.operation(id)
+  const waiting = { type, record, reference, autoBatchPolicy: { maxDelayMinutes: 600 } }
+  const project = await admin<{ name: string }>('GET', base)
+  return {
+    tenant,
+    projectName: project.body.name,
+    ids: {
+      project: tenant.projectId,
+      integration: tenant.integrationId,
+      installation: tenant.installationId,
+      connection: tenant.connectionId,
+      apiKey: made.get('read')!.id,
+    },
+    operations: [...ended, await tenant.write('Contact', waiting)],
+    keys: of(({ key }) => key),
+    keyIds: of(({ id }) => id),
+  }
+}
+
+beforeAll(async () => {
+  service = await startService()
+  documented = routesOf(await readDocument(service.app.url)).map(({ method, path }) => `${method} ${path}`)
+  ours = await createEstate()
+  theirs = await createEstate()
+})
+afterAll(() => service.stop())
+
+/** Values for the path's parameters, from one estate. */
+const placesIn = (estate: Estate, row: Row): Record<string, string> => ({
+  project: estate.ids.project,
+  integration: estate.ids.integration,
+  installationId: estate.ids.installation,
+  operation: estate.operations.at(-1)!,
+  object: 'Contact',
+  id: row.id === undefined ? '' : estate.ids[row.id],
+})
+
+const fill = (template: string, places: Record<string, string>): string =>
+  template.replaceAll(/\{(\w+)\}/g, (_, parameter: string) => encodeURIComponent(places[parameter]!))
+
+type Problem = Record<string, unknown> & { code?: string; issues?: { path: string }[] }
+
+async function send(
+  key: string,
+  route: string,
+  places: Record<string, string>,
+  body?: unknown,
+): Promise<Answer<Problem> & { sent: string }> {
+  const [method, template] = route.split(' ') as [string, string]
+  const path = fill(template, places)
+  const answer = await caller(service.app.url, key)<Problem>(method, path, body)
+  return { ...answer, sent: `${method} ${decodeURIComponent(path)} ${JSON.stringify(body)}` }
+}
+
+/** Calls with parameters of a project in their path. */
+const projectRoutes = Object.entries(table).filter(([route]) => route.includes('{project}'))
+
+/** Everything of theirs that an answer to us could give away. */
+const theirMarks = (): string[] => [
+  ...Object.values(theirs.ids),
+  ...Object.values(theirs.keyIds),
+  ...Object.values(theirs.keys),
+  ...theirs.operations,
+  theirs.projectName,
+  theirs.tenant.groupRef,
+  `Secret of ${theirs.tenant.groupRef}`,
+]
+
+/** What is theirs in an answer, besides what the call named. */
+const leaks = (sent: string, body: unknown): string[] =>
+  theirMarks().filter((mark) => !sent.includes(mark) && JSON.stringify(body).includes(mark))
+
+/** Every row of every table in which something of theirs is named. */
+async function theirRows(): Promise<Record<string, unknown>> {
+  const { sql } = service.database
+  const tables = await sql<{ name: string }[]>`
+    select tablename as name from pg_tables where schemaname = 'public' order by 1`
+  const marks = `(${[...Object.values(theirs.ids), ...theirs.operations].join('|')})`
+  const rows: Record<string, unknown> = {}
+  for (const { name: table } of tables) {
+    const found = await sql<{ row: string }[]>`
+      select t::text as row from ${sql(table)} t where t::text ~ ${marks} order by 1`
+    rows[table] = found.map(({ row }) => row)
+  }
+  return rows
+}
+
+it('the table names every call of the document', () => {
+  expect(Object.keys(table).sort()).toEqual([...documented].sort())
+})
+
+describe("with a key of one project, another's things", () => {
+  let before: Record<string, unknown>
+  beforeAll(async () => {
+    before = await theirRows()
+    expect(Object.values(before).flat().length).toBeGreaterThan(10)
+  })
+
+  const who = [...scopes, 'all'] as const
+  it.each(projectRoutes)('%s: are not there, whatever the key may do', async (route, row) => {
+    const mine = placesIn(ours, row)
+    const other = placesIn(theirs, row)
+    const parameters = [...route.matchAll(/\{(\w+)\}/g)]
+      .map(([, parameter]) => parameter!)
+      .filter((one) => one !== 'object')
+    // Each alone among our own, then all of them.
+    const mixtures = [
+      ...parameters.map((one) => ({ ...mine, [one]: other[one]! })),
+      other,
+      { ...other, project: theirs.projectName },
+      { ...mine, project: theirs.projectName },
+    ]
+    for (const places of mixtures) {
+      for (const one of who) {
+        const answer = await send(ours.keys[one], route, places, row.body?.(theirs))
+        const lacking = places.project === mine['project'] && one !== 'all' && !row.scopes?.includes(one)
+        expect([answer.sent, answer.status]).toEqual([answer.sent, lacking ? 403 : 404])
+        expect(leaks(answer.sent, answer.body)).toEqual([])
+      }
+    }
+  })
+
+  it.each(projectRoutes)('%s: are answered like what nobody has', async (route, row) => {
+    const mine = placesIn(ours, row)
+    const last = [...route.matchAll(/\{(\w+)\}/g)].map(([, one]) => one!).findLast((one) => one !== 'object')!
+    const told = async (id: string): Promise<string> => {
+      const answer = await send(ours.keys.all, route, { ...mine, [last]: id }, row.body?.(ours))
+      const { requestId, instance, time, ...rest } = answer.body
+      expect([answer.status, typeof requestId, typeof instance, typeof time]).toEqual([
+        404,
+        'string',
+        'string',
+        'string',
+      ])
+      return JSON.stringify(rest).replaceAll(id, 'ID')
+    }
+    const nobodys = await told('01a20139-0000-7000-8000-000000000000')
+    expect(await told(placesIn(theirs, row)[last]!)).toBe(nobodys)
+  })
+
+  it('ids next to known ones lead nowhere', async () => {
+    const next = (id: string, step: number): string => {
+      const tail = (BigInt(`0x${id.slice(-12)}`) + BigInt(step) + (1n << 48n)) % (1n << 48n)
+      return id.slice(0, -12) + tail.toString(16).padStart(12, '0')
+    }
+    const known = new Set([...Object.values(ours.ids), ...ours.operations])
+    for (const [route, row] of projectRoutes.filter(([route]) => route.startsWith('GET '))) {
+      const last = /\{(\w+)\}[^{]*$/.exec(route)![1]!
+      for (const from of [placesIn(ours, row)[last]!, placesIn(theirs, row)[last]!]) {
+        for (const step of [-1, 1]) {
+          const id = next(from, step)
+          if (known.has(id)) continue
+          const answer = await send(ours.keys.all, route, { ...placesIn(ours, row), [last]: id })
+          expect([answer.sent, answer.status]).toEqual([answer.sent, 404])
+        }
+      }
+    }
+  })
+
+  it('cannot be named in a body: a connection, a group', async () => {
+    const install = 'POST /v1/projects/{project}/integrations/{integration}/installations'
+    const write = 'POST /v1/projects/{project}/integrations/{integration}/objects/{object}'
+    const content = { provider: 'salesforce', write: {} }
+    const places = placesIn(ours, table[install]!)
+    for (const groupRef of [theirs.tenant.groupRef, ours.tenant.groupRef, 'a group of our own']) {
+      const body = { groupRef, connectionId: theirs.ids.connection, config: { content } }
+      const answer = await send(ours.keys.all, install, places, body)
+      const unknown = await send(ours.keys.all, install, places, {
+        ...body,
+        connectionId: theirs.ids.project,
+      })
+      expect([400, 404, 409]).toContain(answer.status)
+      expect([answer.status, answer.body.code]).toEqual([unknown.status, unknown.body.code])
+      expect(leaks(answer.sent, answer.body)).toEqual([])
+    }
+    // Without an id, their group's connection is not found by the group's name.
+    const byGroup = await send(ours.keys.all, install, places, {
+      groupRef: theirs.tenant.groupRef,
+      config: { content },
+    })
+    expect(byGroup.status).toBeGreaterThanOrEqual(400)
+    for (const mode of ['synchronous', 'asynchronous']) {
+      const body = { groupRef: theirs.tenant.groupRef, type: 'create', mode, record: { LastName: 'x' } }
+      const answer = await send(ours.keys.all, write, places, body)
+      expect([answer.status, leaks(answer.sent, answer.body)]).toEqual([404, []])
+    }
+  })
+
+  it('are in no list', async () => {
+    const lists = documented.filter(
+      (route) => route.startsWith('GET ') && /\/[a-z-]+s$/.test(route) && route.includes('{project}/'),
+    )
+    expect(lists.length).toBeGreaterThan(3)
+    for (const route of lists) {
+      if (route.endsWith('/logs')) continue
+      const answer = await send(ours.keys.all, `${route}`, placesIn(ours, table[route]!))
+      expect([answer.sent, answer.status]).toEqual([answer.sent, 200])
+      expect((answer.body['results'] as unknown[]).length).toBeGreaterThan(0)
+      expect(leaks(answer.sent, answer.body)).toEqual([])
+    }
+  })
+
+  it('are not met by the same idempotency key', async () => {
+    const headers = { 'idempotency-key': 'the-same' }
+    const made: string[] = []
+    for (const mode of ['synchronous', 'asynchronous']) {
+      for (const { tenant } of [theirs, ours]) {
+        const body = { type: 'create', mode, record: { LastName: 'Same' } }
+        const answer = await tenant.post<{ operationId: string }>('Contact', body, {
+          'idempotency-key': `${headers['idempotency-key']}-${mode}`,
+        })
+        expect([answer.status, answer.headers.get('idempotency-replayed')]).toEqual([200, null])
+        made.push(answer.body.operationId)
+      }
+    }
+    expect(new Set(made).size).toBe(4)
+    before = await settledRows()
+  })
+
+  /** Their rows once everything that was accepted for them has ended. */
+  async function settledRows(): Promise<Record<string, unknown>> {
+    const idle = async (): Promise<boolean> => {
+      const [row] = await service.database.sql<{ busy: number }[]>`
+        select count(*)::int as busy from write where state = 'sending' or (state = 'queued' and due_at <= now())`
+      return row!.busy === 0
+    }
+    await waitUntil(idle, { timeoutMs: 20_000, what: 'nothing to be on its way' })
+    return theirRows()
+  }
+
+  afterAll(async () => {
+    expect(await settledRows()).toEqual(before)
+  })
+})
+
+describe('keys', () => {
+  it.each(Object.entries(table))('%s: only with the scope, or the operator', async (route, row) => {
+    const places = placesIn(ours, row)
+    const statusWith = async (key: string): Promise<number> => {
+      const [method, template] = route.split(' ') as [string, string]
+      const body = row.body?.(ours)
+      const answer = await fetch(service.app.url + fill(template, places), {
+        method,
+        headers: {
+          ...(key === '' ? {} : { 'x-api-key': key }),
+          ...(body && { 'content-type': 'application/json' }),
+        },
+        ...(body && { body: JSON.stringify(body) }),
+      })
+      await answer.arrayBuffer()
+      return answer.status
+    }
+    const open = row.scopes === 'anybody'
+    for (const one of scopes) {
+      const status = await statusWith(ours.keys[one])
+      const may = open || (row.scopes !== null && row.scopes.includes(one))
+      if (may) expect([200, 201, 409], `${one}: ${status}`).toContain(status)
+      else expect([one, status]).toEqual([one, 403])
+    }
+    for (const key of [
+      '',
+      'wb_',
+      `wb_${'A'.repeat(43)}`,
+      ours.keys.all.slice(0, -1),
+      `${ours.keys.all}A`,
+      ours.keys.all.toUpperCase(),
+    ])
+      expect([key, await statusWith(key)]).toEqual([key, open ? 200 : 401])
+  })
+
+  it('one that is revoked opens nothing any more, in every process at once', async () => {
+    const admin = caller(service.app.url)
+    const base = `/v1/projects/${ours.ids.project}`
+    const { body } = await admin<{ id: string; key: string }>('POST', `${base}/api-keys`, {
+      label: 'gone',
+      scopes: ['read'],
+    })
+    const get = async (): Promise<number> => (await caller(service.app.url, body.key)('GET', base)).status
+    expect([await get(), await get()]).toEqual([200, 200])
+    await service.database.sql.begin(async (tx) => {
+      await tx`delete from api_key where id = ${body.id}`
+      await announce(tx, 'api_key', body.id)
+    })
+    // Much sooner than what is held in memory would age.
+    await waitUntil(async () => (await get()) === 401, { timeoutMs: 3_000, what: 'the key to be refused' })
+    expect((await caller(service.app.url, ours.keys.read)('GET', base)).status).toBe(200)
+  })
+})
