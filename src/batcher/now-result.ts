@@ -40,7 +40,8 @@ export interface TriesEnd {
 /**
  * The outcome that a call is told (contract section 5).
  *
- * @throws {WritebackError} NO_WORKING_CONNECTION when the connection broke before anything was written
+ * @throws {WritebackError} NO_WORKING_CONNECTION when the connection broke before anything was written,
+ *   DATABASE_UNAVAILABLE when there was no session for want of the database
  */
 export function toNowOutcome(end: TriesEnd): NowOutcome {
   const reason = end.reason?.message ?? 'There was no outcome in time.'
@@ -48,10 +49,18 @@ export function toNowOutcome(end: TriesEnd): NowOutcome {
   if (end.isLeft) return { kind: 'still_trying', reason }
   if (!end.reached) {
     if (end.reason?.code === 'NO_WORKING_CONNECTION') throw noConnection(reason)
+    if (end.reason?.code === 'DATABASE_UNAVAILABLE') throw databaseAway(reason)
     return { kind: 'unreachable', reason }
   }
   return { kind: 'ended', records: end.records.map((record) => record ?? { ok: false, errors: [] }) }
 }
+
+/** There is no session to be had without the database, or nothing may be sent without it. */
+export const databaseAway = (reason: string): WritebackError =>
+  new WritebackError('DATABASE_UNAVAILABLE', reason, {
+    remedy: 'Send the same request again a little later.',
+    retryAfter: 2,
+  })
 
 /** The installation's connection is broken: the call is refused (contract section 6.10). */
 export const noConnection = (reason: string): WritebackError =>

@@ -110,7 +110,8 @@ export async function sendClaimed(
   const begun = runner.clock.monotonic()
   const release = async (batches: ClaimedBatch[]): Promise<void> => {
     for (const batch of batches) {
-      await recorded(runner, () => releaseBatch(runner.sql, runner.nudge, factsOf(batch), memberIds(batch)))
+      const free = () => releaseBatch(runner.sql, runner.nudge, factsOf(batch), memberIds(batch))
+      await recorded(runner, free, signal)
     }
   }
   if (signal.aborted) return release(call.batches)
@@ -141,7 +142,7 @@ export async function sendClaimed(
     answers: result.answers,
     callMs: timing.callMs,
   })
-  await record(runner, batches, result, timing, begun)
+  await record(runner, batches, result, { ...timing, begun, signal })
 }
 
 /** Each batch in a transaction of its own: one that cannot be recorded does not keep the others from it. */
@@ -149,8 +150,7 @@ async function record(
   runner: CallRunner,
   batches: ClaimedBatch[],
   { answers }: CallResult,
-  timing: CallTiming,
-  begun: number,
+  { begun, signal, ...timing }: CallTiming & { begun: number; signal: AbortSignal },
 ): Promise<void> {
   const failures: unknown[] = []
   for (const [place, batch] of batches.entries()) {
@@ -161,9 +161,9 @@ async function record(
       idempotent: isKeyedCreate(batch),
     }))
     try {
-      const outcome = await recorded(runner, () =>
-        recordBatch(runner.sql, runner.nudge, factsOf(batch), batch, members, answer, runner.random),
-      )
+      const settle = () =>
+        recordBatch(runner.sql, runner.nudge, factsOf(batch), batch, members, answer, runner.random)
+      const outcome = await recorded(runner, settle, signal)
       logBatch(runner.logger, batch, answer, outcome, {
         ...timing,
         totalMs: runner.clock.monotonic() - begun,
@@ -187,24 +187,37 @@ export const factsOf = (batch: ClaimedBatch): BatchFacts => ({
   onlyExpired: false,
 })
 
-/** Kinds of database trouble that may be gone at the next try. */
-const passing = ['unavailable', 'retry']
+/** Milliseconds for which an answer in hand is tried to be recorded while the database is away: longer than failovers take. */
+const RECORD_PATIENCE_MS = 3_600_000
+
+/** Whether a failed settlement may pass at the next try; once cut off, only what needs no wait is tried again. */
+function mayPass(error: unknown, cut: AbortSignal | undefined): boolean {
+  const kind = databaseErrorKind(error)
+  return kind === 'retry' || (kind === 'unavailable' && cut?.aborted !== true)
+}
+
+const isPowerOfTwo = (count: number): boolean => (count & (count - 1)) === 0
 
 /**
- * Records, trying again while the lease lasts: the provider has answered, and losing the answer to a
- * passing database fault would leave the outcome unknown. Recording twice changes nothing the second time.
+ * Records, trying again while the database is away: the provider has answered, and losing the answer would
+ * leave the outcome unknown. For as long as this process gives signs of life, nobody else settles the
+ * batch; if somebody has, this changes nothing. Recording twice changes nothing the second time either.
+ *
+ * @param cut aborted when the process is to end: then there is no more waiting
  */
 export const recorded = (
-  { logger, leaseSeconds }: Pick<CallRunner, 'logger' | 'leaseSeconds'>,
+  { logger }: Pick<CallRunner, 'logger'>,
   write: () => Promise<Recorded>,
+  cut?: AbortSignal,
 ): Promise<Recorded> =>
   pRetry(write, {
     retries: Infinity,
     minTimeout: 100,
     maxTimeout: 1_000,
-    maxRetryTime: leaseSeconds * 1000,
-    shouldRetry: ({ error }) => passing.includes(databaseErrorKind(error)),
+    maxRetryTime: RECORD_PATIENCE_MS,
+    shouldRetry: ({ error }) => mayPass(error, cut),
     onFailedAttempt: ({ error, attemptNumber }) => {
-      logger.warn({ error: messageOf(error), attemptNumber }, 'a batch could not be recorded; trying again')
+      if (isPowerOfTwo(attemptNumber))
+        logger.warn({ error: messageOf(error), attemptNumber }, 'a batch could not be recorded; trying again')
     },
   })

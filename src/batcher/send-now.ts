@@ -1,4 +1,4 @@
-import { isWritebackError, messageOf, WritebackError } from '../kernel/errors.ts'
+import { isWritebackError, WritebackError } from '../kernel/errors.ts'
 import { newId } from '../kernel/ids.ts'
 import type { NowOutcome } from '../model/now-outcome.ts'
 import type { OperationState } from '../model/operation.ts'
@@ -6,19 +6,20 @@ import type { ProviderError } from '../model/outcome.ts'
 import type { WriteType } from '../model/write.ts'
 import { failBatch, releaseBatch, type Alongside } from '../outcomes/record-batch.ts'
 import type { ClaimedBatch } from '../queue/claim-batch.ts'
-import { insertSending } from '../queue/insert-sending.ts'
 import type { Submission } from '../queue/insert-writes.ts'
 import { claimOperation, findQueuedOperation, type OperationClaim } from '../queue/promote-operation.ts'
 import { CallTime } from './call-time.ts'
 import { answerKeeper } from './keep-answer.ts'
 import { keepLeases } from './keep-leases.ts'
 import type { NowCall } from './now-call.ts'
-import { noConnection } from './now-result.ts'
+import { databaseAway, noConnection } from './now-result.ts'
 import type { OutcomeWaiter } from './outcome-watch.ts'
-import { factsOf, recorded, type CallRunner } from './run-call.ts'
+import { createLateRecords, toLate } from './late-records.ts'
+import { factsOf, type CallRunner } from './run-call.ts'
 import { sendAhead } from './send-ahead.ts'
 import type { SendingSession } from './sessions.ts'
 import { openSession, tryNow } from './try-now.ts'
+import { sendRecorded } from './unrecorded.ts'
 
 /** Options of {@link createSendNow}. */
 export interface SendNowOptions extends Omit<CallRunner, 'inFlight'> {
@@ -85,6 +86,7 @@ export function createSendNow(options: SendNowOptions): SendNow {
     void settled.then(() => running.delete(settled))
     return work
   }
+  const late = createLateRecords({ runner, cut: cut.signal, keep })
   const within = <T>(
     timeMs: number,
     part: Pick<NowCall, 'fromQueue' | 'answers'>,
@@ -95,7 +97,7 @@ export function createSendNow(options: SendNowOptions): SendNow {
         new WritebackError('SHUTTING_DOWN', 'The process is stopping.', { retryAfter: 1 }),
       )
     const time = new CallTime(runner.clock, timeMs, cut.signal)
-    return keep(run({ runner, waiter, time, cut: cut.signal, keep, ...part }).finally(() => time.end()))
+    return keep(run({ runner, waiter, time, cut: cut.signal, keep, late, ...part }).finally(() => time.end()))
   }
 
   return {
@@ -114,17 +116,16 @@ export function createSendNow(options: SendNowOptions): SendNow {
       while (running.size > 0) await Promise.all(running)
       cancel()
       stopLeases()
+      late.stop()
     },
   }
 }
 
 async function sendNow(call: NowCall, submission: Submission): Promise<NowOutcome> {
-  const { sql } = call.runner
   const session = await sessionFor(call, submission.lane.installationId)
-  return holding(call, async (claim) => {
-    const batch = await insertSending(sql, { submission, ...claim })
-    return sendInTurn(call, batch, session)
-  })
+  return holding(call, (claim) =>
+    sendRecorded(call, submission, claim, session, (batch) => sendInTurn(call, batch, session)),
+  )
 }
 
 async function promoteNow(call: NowCall, projectId: string, operationId: string): Promise<Promoted> {
@@ -145,6 +146,7 @@ async function promoteNow(call: NowCall, projectId: string, operationId: string)
 async function sessionFor(call: NowCall, installationId: string): Promise<SendingSession | ProviderError> {
   const session = await openSession(call, installationId)
   if ('code' in session && session.code === 'NO_WORKING_CONNECTION') throw noConnection(session.message)
+  if ('code' in session && session.code === 'DATABASE_UNAVAILABLE') throw databaseAway(session.message)
   return session
 }
 
@@ -166,18 +168,15 @@ async function sendInTurn(
   batch: ClaimedBatch,
   session: SendingSession | ProviderError,
 ): Promise<NowOutcome> {
-  const isFirst = await sendAhead(call, batch).catch(async (error: unknown) => {
-    await abandon(call, batch, error)
+  const isFirst = await sendAhead(call, batch).catch((error: unknown) => {
+    abandon(call, batch, error)
     throw error
   })
   if (isFirst) return tryNow(call, batch, session)
   const busy: NowOutcome = { kind: 'record_busy' }
-  const record = await settleUnsent(
-    call,
-    batch,
-    recordBusy,
-    call.answers?.alongside(() => busy),
-  )
+  const keep = call.answers?.alongside(() => busy)
+  const record = await call.late.inTime(call.time, toLate(batch), settleUnsent(call, batch, recordBusy, keep))
+  if (record === null) return { ...busy, unrecorded: true }
   if (record.applied && !call.fromQueue) return busy
   // It is in the queue: it was there before, or another process took this one for lost and released it.
   const left: NowOutcome = { kind: 'still_trying', reason: recordBusy.message }
@@ -200,18 +199,15 @@ const settleUnsent = (
 ) => {
   const { sql, nudge } = runner
   const ids = batch.members.map((member) => member.id)
-  return recorded(runner, () =>
+  return () =>
     fromQueue
       ? releaseBatch(sql, nudge, factsOf(batch), ids)
-      : failBatch(sql, nudge, factsOf(batch), ids, error, alongside),
-  )
+      : failBatch(sql, nudge, factsOf(batch), ids, error, alongside)
 }
 
 /** Gives up a call that cannot go on: it must not keep its place ahead of later writes until its lease runs out. */
-async function abandon(call: NowCall, batch: ClaimedBatch, error: unknown): Promise<void> {
+function abandon(call: NowCall, batch: ClaimedBatch, error: unknown): void {
   const code = isWritebackError(error) ? error.code : 'INTERNAL'
   const reason = { code, message: 'The call failed before its write was sent.', fields: [] }
-  await settleUnsent(call, batch, reason).catch((cause: unknown) => {
-    call.runner.logger.warn({ error: messageOf(cause) }, 'a synchronous call could not be given up')
-  })
+  call.late.later(toLate(batch), settleUnsent(call, batch, reason))
 }

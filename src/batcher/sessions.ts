@@ -1,3 +1,4 @@
+import { isDatabaseUnavailable } from '../db/pg-errors.ts'
 import { isWritebackError, messageOf } from '../kernel/errors.ts'
 import type { Session } from '../model/credentials.ts'
 import type { ProviderError } from '../model/outcome.ts'
@@ -21,7 +22,12 @@ export interface SessionSource {
 
 /** Why there is no session, as it is recorded with a write. */
 export const sessionFailure = (error: unknown): ProviderError => ({
-  code: isWritebackError(error) ? error.code : 'NO_SESSION',
+  code: codeOf(error),
   message: messageOf(error),
   fields: [],
 })
+
+function codeOf(error: unknown): string {
+  if (isWritebackError(error)) return error.code
+  return isDatabaseUnavailable(error) ? 'DATABASE_UNAVAILABLE' : 'NO_SESSION'
+}

@@ -1,7 +1,9 @@
 import type { Sql } from '../db/connect.ts'
+import { isDatabaseUnavailable } from '../db/pg-errors.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
+import { DEFAULT_LEASE_SECONDS, graceSeconds } from '../model/lease.ts'
 import type { CallAnswer, ProviderError } from '../model/outcome.ts'
 import {
   failBatch,
@@ -22,6 +24,8 @@ export interface SweeperOptions {
   clock: Clock
   logger: Logger
   intervalMs: number
+  /** Seconds without a sign of life after which a batch is taken from its process. Default 30. */
+  leaseSeconds?: number
   random: () => number
 }
 
@@ -36,15 +40,21 @@ export interface Sweeper {
  * Finds by the tables alone what the wake-ups should have found: lanes that are due and batches whose
  * worker is gone. Any number of processes may sweep at once: a wake-up that is there already is only
  * set to the same time again, and only one settlement of a batch applies.
+ *
+ * A lease that ran out says that its worker is gone only if the worker could have kept it. So after a time
+ * in which this process was out of touch with the database, or the database was restarted, no batch is taken
+ * from anybody for half a lease: those who live say so first.
  */
 export function startSweeper(options: SweeperOptions): Sweeper {
   let stopped = false
   let cancel: () => void = () => undefined
   let current: Promise<void> = Promise.resolve()
+  const contact = keepContact(options)
+  const sweep = (): Promise<void> => contact.note(() => sweepOnce(options, contact))
 
   const round = async (): Promise<void> => {
     try {
-      await sweepOnce(options)
+      await sweep()
     } catch (error) {
       options.logger.warn({ error: messageOf(error) }, 'a sweep failed')
     }
@@ -58,7 +68,7 @@ export function startSweeper(options: SweeperOptions): Sweeper {
   current = round().then(schedule)
 
   return {
-    sweep: () => sweepOnce(options),
+    sweep,
     stop: async () => {
       stopped = true
       cancel()
@@ -67,7 +77,44 @@ export function startSweeper(options: SweeperOptions): Sweeper {
   }
 }
 
-async function sweepOnce(options: SweeperOptions): Promise<void> {
+/** Whether this process has been in touch with the database for long enough to judge others by their silence. */
+interface Contact {
+  readonly graceSeconds: number
+  isLong: () => boolean
+  /** Runs something that needs the database, and learns from how it ends. */
+  note: (run: () => Promise<void>) => Promise<void>
+}
+
+function keepContact({ clock, intervalMs, leaseSeconds = DEFAULT_LEASE_SECONDS }: SweeperOptions): Contact {
+  const grace = graceSeconds(leaseSeconds)
+  /** A process that was held up for this long has missed what was said meanwhile. */
+  const longestGapMs = Math.max(grace * 1000, 3 * intervalMs)
+  let since = -Infinity
+  let last = clock.monotonic()
+  const touch = (): void => {
+    const now = clock.monotonic()
+    if (now - last > longestGapMs) since = now
+    last = now
+  }
+  return {
+    graceSeconds: grace,
+    isLong: () => {
+      touch()
+      return clock.monotonic() - since >= grace * 1000
+    },
+    note: async (run) => {
+      try {
+        await run()
+      } catch (error) {
+        // For as long as it lasts, and then from the first time that it is there again.
+        if (isDatabaseUnavailable(error)) last = -Infinity
+        throw error
+      }
+    },
+  }
+}
+
+async function sweepOnce(options: SweeperOptions, contact: Contact): Promise<void> {
   const lanes = await findDueLanes(options.sql, SWEEP_LIMIT)
   if (lanes.length > 0) {
     await options.sql.begin((tx) =>
@@ -77,7 +124,8 @@ async function sweepOnce(options: SweeperOptions): Promise<void> {
       ),
     )
   }
-  for (const batch of await findExpiredBatches(options.sql, SWEEP_LIMIT)) {
+  if (!contact.isLong()) return
+  for (const batch of await findExpiredBatches(options.sql, contact.graceSeconds, SWEEP_LIMIT)) {
     // One that cannot be settled must not keep the others from it.
     await rescue(options, batch).catch((error: unknown) => {
       options.logger.warn(

@@ -1,22 +1,28 @@
 import pRetry from 'p-retry'
 import { fullJitter, type BackoffBounds } from '../kernel/backoff.ts'
-import { messageOf } from '../kernel/errors.ts'
 import { newId } from '../kernel/ids.ts'
 import { orgOf } from '../model/credentials.ts'
-import type { NowOutcome, NowRecord } from '../model/now-outcome.ts'
+import type { NowEnd, NowOutcome, NowRecord } from '../model/now-outcome.ts'
 import type { CallAnswer, ProviderError } from '../model/outcome.ts'
 import { hasEnded } from '../model/write.ts'
-import { describeAnswer, recordSettlements, type Alongside, type Recorded } from '../outcomes/record-batch.ts'
+import {
+  countOutcomes,
+  describeAnswer,
+  recordSettlements,
+  type Alongside,
+  type Recorded,
+} from '../outcomes/record-batch.ts'
 import type { ClaimedBatch, ClaimedWrite } from '../queue/claim-batch.ts'
 import { readSettled, type SettledWrite } from '../queue/read-settled.ts'
 import type { Settlement } from '../queue/settle-batch.ts'
 import { startBatches } from '../queue/start-batch.ts'
 import { decideNow, isLost, type LastTry } from './decide-now.ts'
 import { logBatch } from './log-batch.ts'
+import { toLate } from './late-records.ts'
 import type { NowCall } from './now-call.ts'
 import { toNowOutcome, toNowRecord, toSettledRecord } from './now-result.ts'
 import { reportPace } from './report-pace.ts'
-import { factsOf, recorded } from './run-call.ts'
+import { factsOf } from './run-call.ts'
 import { sendCall, type CallResult } from './send-call.ts'
 import { sessionFailure, type SendingSession } from './sessions.ts'
 import { isKeyedCreate, toPart } from './to-part.ts'
@@ -26,6 +32,9 @@ const againBounds: BackoffBounds = { baseMs: 400, capMs: 4_000 }
 const throttledBounds: BackoffBounds = { baseMs: 1_500, capMs: 6_000 }
 /** Milliseconds that a further try must have at least: one that is cut off leaves more in doubt than it can mend. */
 const LEAST_TRY_MS = 500
+
+/** Milliseconds that an answer waits for what it says of the org's limits to be kept. */
+const PACE_PATIENCE_MS = 1_000
 
 /** Thrown to be tried again after a wait. */
 class Again extends Error {
@@ -112,7 +121,11 @@ class Tries {
   /** One try. @throws {Again} when another is to follow */
   async next(session: SendingSession | ProviderError): Promise<NowOutcome> {
     this.#count += 1
-    const made = await this.#send(session)
+    const made = await this.#send(session).catch((error: unknown) => ({
+      kind: 'not_started' as const,
+      error,
+    }))
+    if (made !== null && 'kind' in made) return this.#giveUp(made.error)
     if (made === null) return this.#takenOver()
     const { answer } = made
     this.#reached ||= answer.kind !== 'not_sent'
@@ -127,6 +140,7 @@ class Tries {
     const outcome = (): NowOutcome => this.#outcome(said, answer, settlements)
     const keep = next === null ? this.#call.answers?.alongside(outcome) : undefined
     const record = await this.#record(made, settlements, next, keep)
+    if (record === null) return next === null ? { ...outcome(), unrecorded: true } : this.#stopHere(made)
     if (!record.applied && !(await this.#isRecorded(settlements, next?.batchId))) return this.#takenOver()
     this.#said = said
     if (next === null) return outcome()
@@ -140,13 +154,10 @@ class Tries {
     const batch = this.#batch
     if (!('provider' in session)) return unsent(session)
     if (time.leftMs() <= 0) return unsent(tooLate)
-    const started = await startBatches(runner.sql, [batch.batchId], runner.leaseSeconds).catch(
-      async (error: unknown) => {
-        await this.#giveUp()
-        throw error
-      },
-    )
-    if (!started.has(batch.batchId)) return null
+    if (this.#call.unrecorded === undefined) {
+      const started = await startBatches(runner.sql, [batch.batchId], runner.leaseSeconds)
+      if (!started.has(batch.batchId)) return null
+    }
     const begun = runner.clock.monotonic()
     const limits = { timeoutMs: Math.min(time.leftMs(), runner.callTimeoutMs), signal: time.callSignal }
     const sessions = {
@@ -155,7 +166,10 @@ class Tries {
     const result = await sendCall(sessions, batch.installationId, session, [toPart(batch)], limits)
     const callMs = runner.clock.monotonic() - begun
     const { installationId } = batch
-    await reportPace(runner, { installationId, org: orgOf(session.session), answers: result.answers, callMs })
+    const report = { installationId, org: orgOf(session.session), answers: result.answers, callMs }
+    // With an answer in hand nobody waits for a database that is away.
+    if (this.#call.unrecorded === undefined)
+      await Promise.race([reportPace(runner, report), time.wait(PACE_PATIENCE_MS)])
     return { answer: result.answers[0] as CallAnswer, result, callMs }
   }
 
@@ -168,7 +182,8 @@ class Tries {
   #lastOr(answer: CallAnswer, delayMs: number): LastTry | null {
     const isDaily = answer.kind === 'refused' && answer.throttle === 'daily'
     const isBroken = answer.kind === 'not_sent' && answer.error.code === 'NO_WORKING_CONNECTION'
-    if (isDaily || isBroken) return 'hopeless'
+    const isAway = answer.kind === 'not_sent' && answer.error.code === 'DATABASE_UNAVAILABLE'
+    if (isDaily || isBroken || isAway) return 'hopeless'
     if (this.#call.time.leftMs() >= delayMs + LEAST_TRY_MS) return null
     return this.#reached ? 'time' : 'unreached'
   }
@@ -183,25 +198,55 @@ class Tries {
       attempts: member.attempts + (result === null ? 0 : 1),
       lostBefore: this.#lost.has(member.id),
     }))
-    return decideNow(answer, members, allOrNone, last, this.#call.runner.random(), this.#call.fromQueue)
+    const { runner, fromQueue, unrecorded } = this.#call
+    const decided = decideNow(answer, members, allOrNone, last, runner.random(), fromQueue)
+    if (unrecorded === undefined) return decided
+    // No queue goes on with it: what is known not to be written has failed.
+    return decided.map((settlement, index) => {
+      const isUnknown = members[index]?.lostBefore === true || isLost(answer, members[index]?.position ?? 0)
+      return settlement.state === 'queued' && !isUnknown ? { ...settlement, state: 'failed' } : settlement
+    })
   }
 
+  /** Null when the database is away; what ends the call is recorded once it is back. */
   async #record(
-    { answer, result, callMs }: Try,
+    made: Try,
     settlements: Settlement[],
     next: { batchId: string; leaseSeconds: number } | null,
     keep?: Alongside,
-  ): Promise<Recorded> {
-    const { runner } = this.#call
+  ): Promise<Recorded | null> {
+    const { runner, late, time, unrecorded } = this.#call
     const batch = this.#batch
-    const facts = { ...factsOf(batch), called: result !== null, ...describeAnswer(answer), next }
-    const record = await recorded(runner, () =>
-      recordSettlements(runner.sql, runner.nudge, facts, settlements, keep),
-    )
+    const { answer, result, callMs } = made
+    unrecorded?.(answer, settlements)
+    const isRecorded = unrecorded === undefined
+    const write = this.#recording(made, settlements, next, keep)
+    const record = isRecorded ? await late.inTime(time, toLate(batch), write, next === null) : null
     const { calls = 0, refreshes = 0 } = result ?? {}
     const timing = { callId: batch.batchId, callMs, groups: 1, calls, refreshes, totalMs: callMs }
-    logBatch(runner.logger, batch, answer, record, timing)
-    return record
+    logBatch(runner.logger, batch, answer, record ?? notRecorded(settlements), timing)
+    return isRecorded ? record : { ...notRecorded(settlements), applied: true }
+  }
+
+  #recording(
+    { answer, result }: Try,
+    settlements: Settlement[],
+    next: { batchId: string; leaseSeconds: number } | null,
+    keep?: Alongside,
+  ): () => Promise<Recorded> {
+    const { sql, nudge } = this.#call.runner
+    const facts = { ...factsOf(this.#batch), called: result !== null, ...describeAnswer(answer), next }
+    return () => recordSettlements(sql, nudge, facts, settlements, keep)
+  }
+
+  /** The database went away between two tries: what is known now is told, and recorded later. */
+  #stopHere(made: Try): NowOutcome {
+    const settlements = this.#decide(made, this.#reached ? 'time' : 'unreached')
+    const said = this.#hear(made.answer, settlements)
+    const outcome = (): NowOutcome => this.#outcome(said, made.answer, settlements)
+    const write = this.#recording(made, settlements, null, this.#call.answers?.alongside(outcome))
+    this.#call.late.later(toLate(this.#batch), write)
+    return { ...outcome(), unrecorded: true }
   }
 
   /** What is to be said once the try is recorded. */
@@ -219,12 +264,14 @@ class Tries {
   }
 
   /** The database was away when the batch was to be marked as started: nothing was sent, which is known here only. */
-  async #giveUp(): Promise<void> {
-    const made = unsent(noDatabase)
-    const settlements = this.#decide(made, this.#reached ? 'time' : 'unreached')
-    await this.#record(made, settlements, null).catch((error: unknown) => {
-      this.#call.runner.logger.warn({ error: messageOf(error) }, 'a synchronous call could not be given up')
-    })
+  #giveUp(error: unknown): NowOutcome {
+    if (!this.#reached) {
+      const made = unsent(noDatabase)
+      const settlements = this.#decide(made, 'unreached')
+      this.#call.late.later(toLate(this.#batch), this.#recording(made, settlements, null))
+      throw error
+    }
+    return this.#stopHere(unsent(noDatabase))
   }
 
   #goOn(batchId: string, kept: Settlement[]): void {
@@ -248,13 +295,16 @@ class Tries {
   }
 
   #outcome({ records, doubt }: Said, answer: CallAnswer, settlements: Settlement[]): NowOutcome {
-    return toNowOutcome({
+    const outcome = toNowOutcome({
       records,
       doubt: doubt?.how ?? null,
       isLeft: settlements.some(({ state }) => state === 'queued'),
       reached: this.#reached,
       reason: doubt?.reason ?? reasonOf(answer, settlements),
     })
+    if (this.#call.unrecorded === undefined) return outcome
+    const told: NowEnd = outcome.kind === 'still_trying' ? { ...outcome, kind: 'given_up' } : outcome
+    return { ...told, unrecorded: true }
   }
 
   #howLost(answer: CallAnswer): 'timeout' | 'cut_off' {
@@ -318,6 +368,13 @@ const noDatabase: ProviderError = {
   message: 'The database was not available when the request was to be sent.',
   fields: [],
 }
+
+const notRecorded = (settlements: Settlement[]): Recorded => ({
+  applied: false,
+  ended: [],
+  wake: [],
+  ...countOutcomes(settlements),
+})
 
 const unsent = (error: ProviderError): Try => ({
   answer: { kind: 'not_sent', error },

@@ -44,6 +44,7 @@ export function startWorker(options: WorkerOptions): Worker {
     clock,
     logger,
     intervalMs: options.sweepIntervalMs,
+    leaseSeconds: options.leaseSeconds,
     random: options.random,
   })
   const stopLeases = keepLeases(runner)

@@ -2,6 +2,7 @@ import postgres from 'postgres'
 import { arrayTypes } from './array-types.ts'
 import { createInstancePool } from './instance-pool.ts'
 import { createListener } from './listener.ts'
+import { socketOnce } from './open-socket.ts'
 import { statementsOn } from './statements.ts'
 import { beginOn } from './transactions.ts'
 
@@ -46,6 +47,10 @@ const bigintAsNumber = {
  */
 const indexesOnly = { enable_seqscan: 'off', enable_bitmapscan: 'off' }
 
+/** The server ends a statement in its own time; an answer that has not come well after that will not come. */
+const patienceFor = (statementTimeoutMs: number): number | null =>
+  statementTimeoutMs === 0 ? null : statementTimeoutMs * 1.2 + 500
+
 /** What an instance of the driver calls when its connection closes or hears something. */
 interface Callbacks {
   onclose?: () => void
@@ -74,14 +79,17 @@ function splitSocketFolder(url: string): { url: string; host?: string } {
  * `sql.typed(list, 1000 | 1001 | 1185)`.
  *
  * A lost connection rejects what runs on it (`isDatabaseUnavailable`) and nothing else; whether a commit
- * that was under way took place is not known then. `listen` listens again by itself; what was said
+ * that was under way took place is not known then. One whose peer falls silent counts as lost some time
+ * after the statement's time is over. While the server is away, what cannot be tried is rejected at once;
+ * while it is slow, what waits for a connection is rejected after as long. `listen` listens again by itself; what was said
  * meanwhile is missed.
  *
  * @throws {TypeError} when the URL is not one
  */
 export function connect(options: ConnectOptions): Database {
   const { url, ...socketFolder } = splitSocketFolder(options.url)
-  const max = Math.max(2, options.max ?? 10)
+  const { max: asked = 10, statementTimeoutMs = 30_000 } = options
+  const max = Math.max(2, asked)
   const settings = {
     ...socketFolder,
     max: 1,
@@ -95,16 +103,18 @@ export function connect(options: ConnectOptions): Database {
     connection: {
       application_name: options.applicationName ?? 'writeback',
       TimeZone: 'UTC',
-      statement_timeout: options.statementTimeoutMs ?? 30_000,
+      statement_timeout: statementTimeoutMs,
       idle_in_transaction_session_timeout: 30_000,
       ...indexesOnly,
     },
   }
-  const open = (callbacks: Callbacks): Database => postgres(url, { ...settings, ...callbacks })
+  const open = (callbacks: Callbacks): Database =>
+    postgres(url, { ...settings, ...callbacks, ...{ socket: socketOnce(settings.connect_timeout * 1000) } })
   const openPooled = (onclose: () => void): Database => open({ onclose })
   const forTransactions = Math.ceil(max / 2)
-  const transactions = createInstancePool(openPooled, forTransactions)
-  const statements = createInstancePool(openPooled, max - forTransactions)
+  const patienceMs = patienceFor(statementTimeoutMs)
+  const transactions = createInstancePool(openPooled, { size: forTransactions, patienceMs })
+  const statements = createInstancePool(openPooled, { size: max - forTransactions, patienceMs })
   const listener = createListener(open)
   return statementsOn(statements, open({}), {
     begin: beginOn(transactions),

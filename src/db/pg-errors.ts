@@ -23,6 +23,7 @@ const connectionCodes = new Set([
   'CONNECTION_DESTROYED',
   'CONNECTION_ENDED',
   'CONNECT_TIMEOUT',
+  'POOL_BUSY',
   'ECONNREFUSED',
   'ECONNRESET',
   'ECONNABORTED',
@@ -86,6 +87,18 @@ export function databaseErrorKind(error: unknown): DatabaseErrorKind {
 
 /** Whether the database could not be reached or could not serve. */
 export const isDatabaseUnavailable = (error: unknown): boolean => databaseErrorKind(error) === 'unavailable'
+
+/** Marks the error of a transaction whose end was not heard of. */
+const commitUnknown = Symbol('commit unknown')
+
+/** Notes that a transaction's connection was lost between its COMMIT and the answer to that. */
+export function noteCommitUnknown(error: unknown): void {
+  if (typeof error === 'object' && error !== null) Reflect.set(error, commitUnknown, true)
+}
+
+/** Whether a failed transaction may have been committed all the same. */
+export const mayBeCommitted = (error: unknown): boolean =>
+  typeof error === 'object' && error !== null && Reflect.get(error, commitUnknown) === true
 
 /** Whether a unique constraint refused a row, optionally the one of this name. */
 export function isUniqueViolation(error: unknown, constraint?: string): boolean {

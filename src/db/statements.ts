@@ -15,6 +15,7 @@ function driverHandler(sql: Sql): PendingQuery['handler'] {
 function routeTo(pool: InstancePool): <T>(value: T) => T {
   const send = async (query: PendingQuery & Promise<unknown>): Promise<void> => {
     const instance = await pool.take()
+    instance.watch()
     query.then(
       () => pool.giveBack(instance),
       (error: unknown) => pool.giveBack(instance, error),

@@ -4,6 +4,7 @@
  * of the callback is withheld from the driver, which has already rejected `begin`.
  */
 import type postgres from 'postgres'
+import { noteCommitUnknown } from './pg-errors.ts'
 import { connectionError, isPendingQuery, type Instance, type InstancePool } from './instance-pool.ts'
 
 type Sql = postgres.Sql
@@ -14,6 +15,7 @@ type Callback = (tx: Tx) => unknown
 interface Life {
   refusal: Error | undefined
   readonly lost: Promise<never>
+  readonly watch: Instance['watch']
 }
 
 const never = new Promise<never>(() => undefined)
@@ -23,8 +25,13 @@ function guardQuery<T>(value: T, life: Life): T {
   if (!isPendingQuery(value)) return value
   const send = value.handler
   value.handler = (query) => {
-    if (life.refusal === undefined) send(query)
-    else query.reject(life.refusal)
+    if (life.refusal !== undefined) {
+      query.reject(life.refusal)
+      return
+    }
+    const answered = life.watch()
+    value.then(answered, answered)
+    send(query)
   }
   return value
 }
@@ -71,17 +78,41 @@ function guardTransaction(tx: Tx, life: Life): Tx {
 function runOn(instance: Instance, options: string, run: Callback): Promise<unknown> {
   let lose: (error: Error) => void = () => undefined
   const lost = new Promise<never>((_, reject) => (lose = reject))
-  const life: Life = { refusal: undefined, lost }
+  const life: Life = { refusal: undefined, lost, watch: () => instance.watch() }
   instance.onclose = () => {
     life.refusal = connectionError('CONNECTION_CLOSED', 'the connection was lost inside a transaction')
     lose(life.refusal)
   }
-  const body = (tx: Tx): Promise<unknown> => runUnlessLost(() => run(guardTransaction(tx, life)), life)
+  // the driver's own BEGIN, COMMIT and ROLLBACK
+  let answered = instance.watch()
+  let isCommitting = false
+  const body = async (tx: Tx): Promise<unknown> => {
+    answered()
+    try {
+      const result = await runUnlessLost(() => run(guardTransaction(tx, life)), life)
+      isCommitting = true
+      return result
+    } finally {
+      answered = instance.watch()
+    }
+  }
   // what is sent to a socket between its error and its close is never answered by the driver
-  return Promise.race([instance.sql.begin(options, body), lost]).finally(() => {
-    life.refusal ??= connectionError('TRANSACTION_OVER', 'a statement came after the end of its transaction')
-  })
+  return Promise.race([instance.sql.begin(options, body), lost])
+    .catch((error: unknown) => {
+      if (isCommitting && !isServersOwn(error)) noteCommitUnknown(error)
+      throw error
+    })
+    .finally(() => {
+      life.refusal ??= connectionError(
+        'TRANSACTION_OVER',
+        'a statement came after the end of its transaction',
+      )
+    })
 }
+
+/** The server's word on the transaction itself, by which it is undone; with anything worse the word on it is lost. */
+const isServersOwn = (error: unknown): boolean =>
+  typeof error === 'object' && error !== null && 'severity' in error && error.severity === 'ERROR'
 
 /** The `begin` of a pool, with the driver's own signature. */
 export function beginOn(pool: InstancePool): Sql['begin'] {

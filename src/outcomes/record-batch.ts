@@ -125,7 +125,7 @@ export async function recordSettlements(
     if (result.applied) await alongside?.(tx)
     return result
   })
-  return { ...settled, ...count(settlements) }
+  return { ...settled, ...countOutcomes(settlements) }
 }
 
 /** What is kept of a call's answer with its batch. */
@@ -161,7 +161,8 @@ export function toSettlement(writeId: string, decision: Decision): Settlement {
   }
 }
 
-function count(
+/** What settlements come to, for the log line of their batch. */
+export function countOutcomes(
   settlements: Settlement[],
 ): Pick<Recorded, 'succeeded' | 'failed' | 'retried' | 'inDoubt' | 'codes'> {
   const of = (state: Settlement['state']): number => settlements.filter((s) => s.state === state).length

@@ -105,16 +105,18 @@ async function findHeldParents(tx: Tx, installationId: string): Promise<string[]
 }
 
 /** The lane that was woken, then lanes that are due, the longest overdue first, then those that are due next. */
-const findCandidates = (tx: Tx, request: CallRequest): Promise<Candidate[]> => tx<Candidate[]>`
-  select id, due_at <= statement_timestamp() as due, due_at as at from (
-    select id, due_at from lane where id = ${request.laneId} and due_at is not null
-    union
-    (select id, due_at from lane
-     where installation_id = ${request.installationId} and due_at is not null
-       and (due_at <= statement_timestamp() or (waiting > 0 and held_by is null))
-     order by due_at limit ${2 * MAX_PACKED})
-  ) near
-  order by id <> ${request.laneId}, due_at`
+async function findCandidates(tx: Tx, request: CallRequest): Promise<Candidate[]> {
+  return await tx<Candidate[]>`
+    select id, due_at <= statement_timestamp() as due, due_at as at from (
+      select id, due_at from lane where id = ${request.laneId} and due_at is not null
+      union
+      (select id, due_at from lane
+       where installation_id = ${request.installationId} and due_at is not null
+         and (due_at <= statement_timestamp() or (waiting > 0 and held_by is null))
+       order by due_at limit ${2 * MAX_PACKED})
+    ) near
+    order by id <> ${request.laneId}, due_at`
+}
 
 /** The lanes whose groups may go. */
 function choose(request: CallRequest, candidates: Candidate[]): { due: string[]; riders: string[] } {

@@ -16,6 +16,13 @@ export interface SendingRequest {
   leaseSeconds: number
 }
 
+/** The lane of a batch that is open; null when there is no such batch. */
+export async function findSending(sql: Sql, batchId: string): Promise<string | null> {
+  const [row] = await sql<{ laneId: string }[]>`
+    select lane_id as "laneId" from batch where id = ${batchId} and state <> 'ended'`
+  return row?.laneId ?? null
+}
+
 /**
  * Records a synchronous call's writes as being sent, each with its place in the order of its record, and
  * the batch that will carry them as claimed by this process. So later writes to their records are blocked

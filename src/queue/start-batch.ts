@@ -13,9 +13,12 @@ export async function startBatches(sql: Sql, batchIds: string[], leaseSeconds: n
   return new Set(moved.map((row) => row.id))
 }
 
-/** Keeps the leases of batches in flight. A batch that is settled or was taken over is left alone. */
+/**
+ * Keeps the leases of batches in flight, also of those that have run out and that nobody has taken since:
+ * their worker was out of touch and lives. A batch that is settled is left alone.
+ */
 export async function extendLeases(sql: Sql, batchIds: string[], leaseSeconds: number): Promise<void> {
   await sql`
     update batch set lease_until = now() + make_interval(secs => ${leaseSeconds})
-    where id = any (${batchIds}::uuid[]) and state <> 'ended' and lease_until > now()`
+    where id = any (${batchIds}::uuid[]) and state <> 'ended'`
 }

@@ -36,8 +36,17 @@ export interface ExpiredBatch {
   members: { id: string; position: number; attempts: number; rollbacks: number; deadlineSeconds: number }[]
 }
 
-/** Batches whose lease has run out, with the members that they still hold. */
-export async function findExpiredBatches(sql: Sql, limit: number): Promise<ExpiredBatch[]> {
+/**
+ * Batches whose lease has run out, with the members that they still hold.
+ *
+ * @param graceSeconds how long a server that was started after a batch was claimed must have been up for:
+ *   until then the batch's worker may live, and only not have had the time to say so
+ */
+export async function findExpiredBatches(
+  sql: Sql,
+  graceSeconds: number,
+  limit: number,
+): Promise<ExpiredBatch[]> {
   return sql<ExpiredBatch[]>`
     select b.id as "batchId", b.lane_id as "laneId", b.installation_id as "installationId", b.state = 'started' as started, b.synchronous, b.type,
       (select external_id_field from lane where id = b.lane_id) as "externalIdField",
@@ -47,5 +56,7 @@ export async function findExpiredBatches(sql: Sql, limit: number): Promise<Expir
         from write w where w.id = any (b.members) and w.batch_id = b.id and w.state = 'sending'), '[]') as members
     from batch b
     where b.state <> 'ended' and b.lease_until <= now()
+      and (b.claimed_at > pg_postmaster_start_time()
+           or pg_postmaster_start_time() < now() - make_interval(secs => ${graceSeconds}))
     order by b.lease_until limit ${limit}`
 }

@@ -290,7 +290,14 @@ const needs: Partial<Record<FaultAction['type'], Record<string, 'string' | 'numb
   redirect: { location: 'string' },
 }
 
-const knownActions = new Set<string>([...deciding, 'recordError', 'delay', 'expireSessions', 'allFailed400'])
+/** The types of {@link FaultAction}. */
+export const faultActionTypes: ReadonlySet<string> = new Set<FaultAction['type']>([
+  ...deciding,
+  'recordError',
+  'delay',
+  'expireSessions',
+  'allFailed400',
+])
 
 /**
  * Reads a fault from JSON.
@@ -300,7 +307,7 @@ export function readFault(input: unknown): Fault {
   const fault = input as Partial<Fault> | null
   const action = fault?.action
   if (typeof action?.type !== 'string') throw new TypeError('a fault needs action.type')
-  if (!knownActions.has(action.type)) throw new TypeError(`unknown action ${action.type}`)
+  if (!faultActionTypes.has(action.type)) throw new TypeError(`unknown action ${action.type}`)
   if ('canned' in action) {
     const known = Object.keys(action.type === 'status' ? cannedAnswers : cannedRecordErrors)
     if (known.includes(action.canned)) return { ...fault, action }

@@ -2,11 +2,20 @@ import type { Db } from 'pg-boss'
 import type { Sql, Tx } from '../db/connect.ts'
 
 /** The shape in which postgres.js takes a statement whose text is not ours. */
-type Unsafe = Pick<Sql | Tx, 'unsafe'>
+type Unsafe = Pick<Sql | Tx, 'unsafe' | 'typed'>
 
 const execute = async (sql: Unsafe, text: string, values?: unknown[]): Promise<{ rows: unknown[] }> => ({
-  rows: await sql.unsafe(text, values as never[] | undefined),
+  rows: await sql.unsafe(text, withoutEncodedTwice(sql, text, values) as never[] | undefined),
 })
+
+/** The type of a text. */
+const TEXT = 25
+
+/** Where pg-boss casts a text that is JSON already, our driver would encode it once more: it is sent as the text it is. */
+const withoutEncodedTwice = (sql: Unsafe, text: string, values: unknown[] | undefined) =>
+  values?.map((value, place) =>
+    typeof value === 'string' && text.includes(`$${place + 1}::json`) ? sql.typed(value, TEXT) : value,
+  )
 
 /**
  * Runs pg-boss's statements inside one of our transactions, so that a wake-up commits or rolls back
@@ -34,6 +43,19 @@ export async function takeTurn(tx: Tx): Promise<void> {
 const opensTransaction = (text: string): boolean => /^\s*begin\b/i.test(text)
 
 /**
+ * A text that fails leaves the transaction that it opened, and every later statement of its connection
+ * would be refused: pg-boss's own pool throws such a connection away.
+ */
+async function executeWhole(serial: Sql, text: string, values?: unknown[]): Promise<{ rows: unknown[] }> {
+  try {
+    return await execute(serial, text, values)
+  } catch (error) {
+    await serial`rollback`.catch(() => undefined)
+    throw error
+  }
+}
+
+/**
  * Runs pg-boss on our own driver, so that a process has one driver to size and to recover.
  *
  * @param serial a pool whose statements share one connection: texts that open a transaction go there,
@@ -42,7 +64,8 @@ const opensTransaction = (text: string): boolean => /^\s*begin\b/i.test(text)
  *   after a lost connection: whatever was said in between is unknown
  */
 export const bossOnPool = (sql: Sql, serial: Sql, onNotify: () => void): Db => ({
-  executeSql: (text, values) => execute(opensTransaction(text) ? serial : sql, text, values),
+  executeSql: (text, values) =>
+    opensTransaction(text) ? executeWhole(serial, text, values) : execute(sql, text, values),
   listen: async (channel, onNotification, onReconnect): Promise<{ close: () => Promise<void> }> => {
     let first = true
     const subscription = await sql.listen(

@@ -1,11 +1,12 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { startSweeper, type Sweeper } from '../../src/batcher/sweeper.ts'
+import { startSweeper, type Sweeper, type SweeperOptions } from '../../src/batcher/sweeper.ts'
 import { connect, type Database } from '../../src/db/connect.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
 import { startWakeups, type Wakeups } from '../../src/wakeups/wakeups.ts'
 import type { TestDatabase } from '../support/database.ts'
 import {
   addWrites,
+  claim,
   expectLanesTrue,
   incoming,
   laneIdOf,
@@ -49,7 +50,7 @@ afterAll(async () => {
 })
 
 /** A sweeper that has made its first round. */
-async function sweeper(): Promise<Sweeper> {
+async function sweeper(part: Partial<SweeperOptions> = {}): Promise<Sweeper> {
   const one = startSweeper({
     sql: sql(),
     nudge: wakeups.nudge,
@@ -57,6 +58,7 @@ async function sweeper(): Promise<Sweeper> {
     logger: silentLogger,
     intervalMs: 1_000,
     random: () => 0,
+    ...part,
   })
   sweepers.push(one)
   await one.sweep()
@@ -91,7 +93,7 @@ describe('a sweep', () => {
       sql(),
       lanes.map((lane) => incoming(lane, { delaySeconds: 0 })),
     )
-    const all = await Promise.all(Array.from({ length: 3 }, sweeper))
+    const all = await Promise.all(Array.from({ length: 3 }, () => sweeper()))
     await Promise.all(all.map((one) => one.sweep()))
     for (const lane of lanes) expect(await waitingJobs(await laneIdOf(sql(), lane))).toBe(1)
   })
@@ -118,5 +120,77 @@ describe('a sweep', () => {
       },
       { timeoutMs: 5_000, what: 'three sweeps' },
     )
+  })
+})
+
+/** A database that can be away, and a clock that is put forward. */
+function outage() {
+  let isAway = false
+  let passedMs = 0
+  const refuse = (): Promise<never> =>
+    Promise.reject(Object.assign(new Error('refused'), { code: 'ECONNREFUSED' }))
+  const away = new Proxy(sql(), {
+    apply: (target, self, args): unknown => (isAway ? refuse() : Reflect.apply(target, self, args)),
+  })
+  return {
+    sql: away,
+    clock: { ...clock, monotonic: () => clock.monotonic() + passedMs },
+    setAway: (away: boolean) => (isAway = away),
+    pass: (seconds: number) => (passedMs += seconds * 1000),
+  }
+}
+
+/** A batch of a process that gives no sign of life, and whether it has been taken. */
+async function silentBatch(): Promise<{ isTaken: () => Promise<boolean> }> {
+  const lane = laneKey()
+  await addWrites(sql(), [incoming(lane, { delaySeconds: 0 })])
+  const { batch } = await claim(sql(), await laneIdOf(sql(), lane))
+  const { batchId } = batch!
+  await sql()`update batch set lease_until = now() - interval '1 s' where id = ${batchId}`
+  return {
+    isTaken: async () =>
+      (await sql()`select 1 from batch where id = ${batchId} and state = 'ended'`).length > 0,
+  }
+}
+
+describe('a worker that gives no sign of life', () => {
+  it('has time to give one after the database was away', async () => {
+    const { setAway, pass, ...parts } = outage()
+    const one = await sweeper({ ...parts, leaseSeconds: 30 })
+    const silent = await silentBatch()
+    setAway(true)
+    await expect(one.sweep()).rejects.toThrow('refused')
+    setAway(false)
+    await one.sweep()
+    pass(14)
+    await one.sweep()
+    expect(await silent.isTaken()).toBe(false)
+    pass(2)
+    await one.sweep()
+    expect(await silent.isTaken()).toBe(true)
+  })
+
+  it('has as much after the sweeping process itself was held up', async () => {
+    const { pass, ...parts } = outage()
+    const one = await sweeper({ ...parts, leaseSeconds: 30 })
+    const silent = await silentBatch()
+    pass(16)
+    await one.sweep()
+    expect(await silent.isTaken()).toBe(false)
+    pass(14)
+    await one.sweep()
+    expect(await silent.isTaken()).toBe(false)
+    pass(2)
+    await one.sweep()
+    expect(await silent.isTaken()).toBe(true)
+  })
+
+  it('has none while everybody else is in touch', async () => {
+    const { pass, ...parts } = outage()
+    const one = await sweeper({ ...parts, leaseSeconds: 30 })
+    const silent = await silentBatch()
+    pass(14)
+    await one.sweep()
+    expect(await silent.isTaken()).toBe(true)
   })
 })

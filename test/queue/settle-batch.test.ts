@@ -138,14 +138,23 @@ describe('settling a batch', () => {
     expect(await startBatches(sql(), [newId()], 60)).toEqual(new Set())
   })
 
-  it('lets a rescue settle a batch only once its lease has run out, and no lease be kept after that', async () => {
+  it('lets a rescue settle a batch only once its lease has run out, and has not been kept since', async () => {
     const { ids, batch } = await claimed(3)
     const early = await settle(sql(), batch, () => ({ state: 'queued' }), { onlyExpired: true })
     expect(early.applied).toBe(false)
-    expect((await findExpiredBatches(sql(), 10)).map((one) => one.batchId)).not.toContain(batch.batchId)
-    await sql()`update batch set lease_until = now() - interval '1 s' where id = ${batch.batchId}`
+    const find = async () =>
+      (await findExpiredBatches(sql(), 15, 10)).find((one) => one.batchId === batch.batchId)
+    expect(await find()).toBeUndefined()
+    const runOut = () =>
+      sql()`update batch set lease_until = now() - interval '1 s' where id = ${batch.batchId}`
+    await runOut()
+    expect(await find()).toBeDefined()
     await extendLeases(sql(), [batch.batchId], 60)
-    const expired = (await findExpiredBatches(sql(), 10)).find((one) => one.batchId === batch.batchId)
+    expect(await find()).toBeUndefined()
+    const outrun = await settle(sql(), batch, () => ({ state: 'queued' }), { onlyExpired: true })
+    expect(outrun.applied).toBe(false)
+    await runOut()
+    const expired = await find()
     expect(expired).toMatchObject({ started: false, type: 'create' })
     expect(expired!.members.map((member) => member.id)).toEqual(ids)
     const rescued = await settle(sql(), batch, () => ({ state: 'queued' }), {
@@ -153,7 +162,23 @@ describe('settling a batch', () => {
       called: false,
     })
     expect(rescued.applied).toBe(true)
+    await extendLeases(sql(), [batch.batchId], 60)
+    expect(await sql()`select 1 from batch where id = ${batch.batchId} and lease_until > now()`).toEqual([])
     expect(await statesOf(ids)).toEqual(['queued', 'queued', 'queued'])
     await expectLanesTrue(sql())
+  })
+
+  it('of before a restart is nobody else to settle until its worker had time to come back', async () => {
+    const { batch } = await claimed(1)
+    const isFound = async (graceSeconds: number): Promise<boolean> =>
+      (await findExpiredBatches(sql(), graceSeconds, 100)).some((one) => one.batchId === batch.batchId)
+    await sql()`
+      update batch set lease_until = now() - interval '1 s', claimed_at = pg_postmaster_start_time() - interval '1 s'
+      where id = ${batch.batchId}`
+    expect(await isFound(24 * 3600)).toBe(false)
+    expect(await isFound(0)).toBe(true)
+    await sql()`update batch set claimed_at = now() where id = ${batch.batchId}`
+    expect(await isFound(24 * 3600)).toBe(true)
+    await settle(sql(), batch, () => ({ state: 'queued' }))
   })
 })

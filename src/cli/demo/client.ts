@@ -48,7 +48,8 @@ export function createClient(url: string, signal: AbortSignal): Client {
         ...options.headers,
       }
       const { timeoutMs } = options
-      const until = timeoutMs === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
+      const until =
+        timeoutMs === undefined ? signal : AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)])
       try {
         const sent = request(url + path, { agent, method, signal: until, headers })
         // Once the answer has begun, an error comes through it; the request's own must only not be unhandled.

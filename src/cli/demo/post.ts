@@ -81,7 +81,7 @@ export async function postAndFollow(
 }
 
 /** The path that writes of an object are posted to. */
-export const writePath = (tenant: Tenant, object: string): string =>
+export const writePath = (tenant: Pick<Tenant, 'projectId' | 'integrationId'>, object: string): string =>
   `/v1/projects/${tenant.projectId}/integrations/${tenant.integrationId}/objects/${object}`
 
 /** The body of a write. */
