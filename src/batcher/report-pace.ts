@@ -1,7 +1,7 @@
 import type { Sql } from '../db/connect.ts'
 import { messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
-import type { CallAnswer } from '../model/outcome.ts'
+import type { CallAnswer, ThrottleKind } from '../model/outcome.ts'
 import type { NudgeInTransaction } from '../outcomes/record-batch.ts'
 import { recordPace } from '../queue/record-pace.ts'
 
@@ -30,9 +30,7 @@ interface PaceReporter {
 export async function reportPace(reporter: PaceReporter, report: CallReport): Promise<void> {
   const { installationId, org, answers, callMs } = report
   const heard = answers.filter((answer) => answer.kind === 'answered' || answer.kind === 'refused')
-  const throttles = heard.flatMap((answer) =>
-    answer.kind === 'refused' && answer.errorClass === 'throttled' ? (answer.throttle ?? 'concurrent') : [],
-  )
+  const throttles = heard.flatMap(throttleOf)
   try {
     await reporter.sql.begin(async (tx) => {
       const woken = await recordPace(tx, {
@@ -54,6 +52,15 @@ export async function reportPace(reporter: PaceReporter, report: CallReport): Pr
       'the pace of an installation was not kept',
     )
   }
+}
+
+/** The limit that turned a group or one of its records away; which one is told of requests only. */
+function throttleOf(answer: CallAnswer): ThrottleKind[] {
+  if (answer.kind === 'refused')
+    return answer.errorClass === 'throttled' ? [answer.throttle ?? 'concurrent'] : []
+  const isMet =
+    answer.kind === 'answered' && answer.records.some((one) => !one.ok && one.errorClass === 'throttled')
+  return isMet ? ['concurrent'] : []
 }
 
 function metLock(answer: CallAnswer): boolean {

@@ -1,5 +1,5 @@
 import type { CallAnswer, FailureCause, ProviderError, RecordAnswer } from '../model/outcome.ts'
-import { decide, resend, type Decidable, type Decision } from './decide.ts'
+import { decide, resend, retry, type Decidable, type Decision } from './decide.ts'
 
 /** What a group's lane says of its fate. */
 export interface GroupRules {
@@ -87,9 +87,10 @@ function decideEach(answer: CallAnswer, members: GroupMember[], random: number):
     const isFailed = decision.move === 'fail' && (answer.kind === 'answered' || answer.kind === 'refused')
     if (isFailed && shared.has(member.position) && member.deadlineSeconds > 0)
       return { move: 'retry', delaySeconds: 0, errors: decision.errors, alone: true }
-    if (decision.move === 'retry' && causeOf(answer, member.position) === 'apex_limit')
-      return { ...decision, maxRecords: Math.ceil(size / SMALLER) }
-    return decision
+    if (causeOf(answer, member.position) !== 'apex_limit') return decision
+    // Its tries are for a record that is alone: in company, another may be what was too much.
+    const again = decision.move === 'fail' && size > 1 ? retry(member, decision.errors, random) : decision
+    return again.move === 'retry' ? { ...again, maxRecords: Math.ceil(size / SMALLER) } : again
   })
 }
 

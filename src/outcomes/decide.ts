@@ -106,7 +106,7 @@ function decideLost(write: Decidable, errors: ProviderError[], random: number): 
 }
 
 /** Again after a jittered wait; the last try comes at the deadline itself, and none after it. */
-function retry(write: Decidable, errors: ProviderError[], random: number): Decision {
+export function retry(write: Decidable, errors: ProviderError[], random: number): Decision {
   if (write.deadlineSeconds <= 0) return { move: 'fail', errors }
   const waitSeconds = fullJitter(Math.max(write.attempts, 1), retryBounds, random) / 1000
   return { move: 'retry', delaySeconds: Math.min(waitSeconds, write.deadlineSeconds), errors }
