@@ -36,6 +36,24 @@ const cases: Case[] = [
     code: 'UNEXPECTED_HTML',
   },
   {
+    name: 'an overloaded edge’s page after the commit',
+    action: { type: 'status', canned: 'unavailableHtml', when: 'after' },
+    written: true,
+    code: 'UNEXPECTED_HTML',
+  },
+  {
+    name: 'a gateway’s time-out page',
+    action: { type: 'status', canned: 'gatewayTimeoutHtml' },
+    written: false,
+    code: 'UNEXPECTED_HTML',
+  },
+  {
+    name: 'a server error’s page after the commit',
+    action: { type: 'status', canned: 'serverErrorHtml', when: 'after' },
+    written: true,
+    code: 'UNEXPECTED_HTML',
+  },
+  {
     name: 'a page with status 500',
     action: { type: 'status', status: 500, body: '<html><body>Sorry</body></html>' },
     written: false,

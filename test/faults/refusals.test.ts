@@ -67,7 +67,8 @@ describe('a group refused as a whole', () => {
   ] as const)(
     '%s is sent again as one group, and nothing is lost or doubled',
     async (_, answer, status, code) => {
-      const { simulator, group, ended, calls, attempts, tried, hurry } = scenario
+      const { simulator, group, ended, calls, attempts, tried, deferred, hurry } = scenario
+      const isLimit = code === 'REQUEST_LIMIT_EXCEEDED'
       const before = { calls: calls('Case').length, records: simulator.org.count('Case') }
       simulator.org.faults.add({
         match: { operation: 'collections.create', object: 'Case' },
@@ -77,7 +78,7 @@ describe('a group refused as a whole', () => {
         'Case',
         names.map((Subject) => ({ type: 'create', record: { Subject } })),
       )
-      await tried(ids, 1)
+      await (isLimit ? deferred(ids) : tried(ids, 1))
       await hurry()
       const operations = await ended(ids)
       expect(operations.map((one) => one.metadata.state)).toEqual(Array(4).fill('succeeded'))
@@ -90,38 +91,21 @@ describe('a group refused as a whole', () => {
         [200, 4],
       ])
       for (const [index, id] of ids.entries()) {
-        expect(operations[index]!.metadata.retry.attempts).toBe(2)
+        // a limit of the org spends no attempt
+        expect(operations[index]!.metadata.retry.attempts).toBe(isLimit ? 1 : 2)
         expect(await attempts(id)).toMatchObject([
-          { number: 1, answer: 'refused', status, decision: 'retry', errors: [{ code }] },
+          {
+            number: 1,
+            answer: 'refused',
+            status,
+            decision: isLimit ? 'deferred' : 'retry',
+            errors: [{ code }],
+          },
           { number: 2, answer: 'answered', status: 200, decision: 'succeeded' },
         ])
       }
     },
   )
-
-  it('by the day’s limit is put off as one group, for five minutes at most', async () => {
-    const { simulator, database, group, ended, tried, hurry } = scenario
-    simulator.org.faults.add({
-      match: { operation: 'collections.upsert', object: 'Account' },
-      action: { type: 'status', canned: 'totalRequests' },
-    })
-    const ids = await group(
-      'Account',
-      names.map((Name) => ({
-        type: 'upsert',
-        externalIdField: 'External_Id__c',
-        record: { Name, External_Id__c: Name },
-      })),
-    )
-    await tried(ids, 1)
-    const waits = await database.sql<{ seconds: number }[]>`
-      select distinct extract(epoch from available_at - updated_at)::float8 as seconds
-      from write where id = any (${ids}::uuid[])`
-    expect(waits).toHaveLength(1)
-    expect(waits[0]!.seconds).toBeLessThanOrEqual(300)
-    await hurry()
-    expect((await ended(ids)).map((one) => one.status)).toEqual(Array(4).fill('success'))
-  })
 
   it('for good fails every member with the provider’s code, after one call', async () => {
     const { simulator, group, ended, calls } = scenario

@@ -3,7 +3,7 @@ import type { AppOptions } from '../../src/app.ts'
 import type { Operation } from '../../src/contract/operation.ts'
 import type { RequestEntry } from '../../src/simulator/start.ts'
 import { expectLanesTrue, refuseIllegalMoves } from '../support/queue-fixture.ts'
-import { concurrently, startService, type Service } from '../support/service.ts'
+import { concurrently, startService, type Service, type WriteSettings } from '../support/service.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
 /** A service whose database refuses illegal moves and whose sweeper looks often, with words to tell faults in. */
@@ -14,9 +14,11 @@ export interface Scenario extends Service {
   ended: (ids: string[]) => Promise<Operation[]>
   /** Waits until each of the writes has been in this many calls. */
   tried: (ids: string[], attempts: number) => Promise<void>
-  /** Ends the backoff of whatever waits for another try. */
+  /** Waits until a limit of the org has turned each of the writes away. */
+  deferred: (ids: string[]) => Promise<void>
+  /** Ends the backoff of whatever waits for another try, and every pause for a limit. */
   hurry: () => Promise<void>
-  /** The collections calls that wrote this object, in order. */
+  /** The groups that wrote this object, in order, whether they had a call of their own or shared one. */
   calls: (object: string) => RequestEntry[]
   /** The provider's answers as the operation's log tells them. */
   attempts: (id: string) => Promise<Record<string, unknown>[]>
@@ -24,8 +26,13 @@ export interface Scenario extends Service {
   expectSettled: () => Promise<void>
 }
 
-export async function startScenario(part: Partial<AppOptions> = {}): Promise<Scenario> {
-  const service = await startService({ sweepMs: 100, ...part })
+/** Each group has a call of its own unless told otherwise: a fault then strikes the group it is meant for. */
+export async function startScenario(
+  part: Partial<AppOptions> = {},
+  settings: WriteSettings = { packing: 'none' },
+  objects?: Record<string, unknown>,
+): Promise<Scenario> {
+  const service = await startService({ sweepMs: 100, ...part }, {}, objects, settings)
   const { tenant, simulator, database } = service
   const { sql } = database
   await refuseIllegalMoves(sql)
@@ -52,17 +59,30 @@ export async function startScenario(part: Partial<AppOptions> = {}): Promise<Sce
         },
         { timeoutMs: 10_000, what: `${ids.length} writes to have been tried ${attempts} times` },
       ),
+    deferred: (ids) =>
+      waitUntil(
+        async () => {
+          const [row] = await sql<{ count: number }[]>`
+            select count(*)::int as count from write
+            where id = any (${ids}::uuid[]) and deferrals > 0 and state = 'queued'`
+          return row!.count === ids.length
+        },
+        { timeoutMs: 10_000, what: `${ids.length} writes to have been turned away` },
+      ),
     hurry: async () => {
+      await sql`update pacing set paused_until = null`
+      await sql`update org_usage set blocked_at = null, blocked_until = null`
       await sql`
         with again as (
           update write set available_at = now(), due_at = now() where state = 'queued' and errors is not null
           returning lane_id
         )
-        update lane set due_at = now() from again where lane.id = again.lane_id`
+        update lane set due_at = now(), held_by = null from again where lane.id = again.lane_id`
     },
     calls: (object) =>
-      simulator.org.requests.list(
-        (entry) => entry.operation.startsWith('collections.') && entry.objects.includes(object),
+      groupsOf(
+        simulator.org.requests.list(() => true),
+        object,
       ),
     attempts: async (id) => {
       const path = `/v1/projects/${tenant.projectId}/operations/${id}/logs`
@@ -76,6 +96,11 @@ export async function startScenario(part: Partial<AppOptions> = {}): Promise<Sce
     },
   }
 }
+
+const groupsOf = (entries: RequestEntry[], object: string): RequestEntry[] =>
+  entries
+    .flatMap((entry) => (entry.parts ?? [entry]).map((part): RequestEntry => ({ ...entry, ...part })))
+    .filter((part) => part.operation.startsWith('collections.') && part.objects.includes(object))
 
 /** Bodies of creates of Contacts and the like, by last name. */
 export const creates = (...names: string[]): Record<string, unknown>[] =>

@@ -1,5 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { FaultAction } from '../../src/simulator/start.ts'
 import { waitUntil } from '../support/wait-until.ts'
+import { endedSoon } from './ended-soon.ts'
 import { creates, startScenario, type Scenario } from './scenario.ts'
 
 let scenario: Scenario
@@ -34,6 +36,22 @@ describe('a session that ends', () => {
     ])
     expect(simulator.org.sessions.minted).toBe(2)
     expect(simulator.org.count('Contact')).toBe(4)
+  })
+
+  it('by its age is opened anew once, and so is one that ends just as the call arrives', async () => {
+    const { simulator, group, ended, calls } = scenario
+    const { org } = simulator
+    org.advanceTime((org.settings.sessionSeconds + 1) * 1000)
+    expect((await ended(await group('Contact', creates('Ada')))).map((one) => one.status)).toEqual([
+      'success',
+    ])
+    expect(org.sessions.minted).toBe(2)
+    org.faults.add({ match: { operation: 'collections' }, action: { type: 'expireSessions' } })
+    const [operation] = await ended(await group('Contact', creates('Bob')))
+    expect(operation).toMatchObject({ status: 'success', metadata: { retry: { attempts: 1 } } })
+    expect(org.sessions.minted).toBe(3)
+    expect(calls('Contact').map((call) => call.status)).toEqual([200, 401, 200, 401, 200])
+    expect(org.count('Contact')).toBe(3)
   })
 
   it('under several groups in flight is opened anew once for all of them', async () => {
@@ -105,5 +123,26 @@ describe('a session that ends', () => {
     const operations = await ended([...met, ...waiting])
     expect(operations.map((one) => one.status)).toEqual(Array(5).fill('success'))
     expect(simulator.org.count('Contact')).toBe(6)
+  })
+})
+
+describe('a login host', () => {
+  const limit = { error: 'rate_limit_exceeded', error_description: 'too many logins' }
+
+  it.each<[string, FaultAction]>([
+    ['that drops the call', { type: 'dropBefore' }],
+    ['that drops its answer', { type: 'dropAfter' }],
+    ['that shows a page', { type: 'status', canned: 'unavailableHtml' }],
+    ['that fails inside', { type: 'status', canned: 'emptyServerError' }],
+    ['that limits log-ins', { type: 'status', status: 400, body: limit }],
+    ['that takes its time', { type: 'delay', ms: 50 }],
+  ])('%s breaks no connection: what waits for the session goes once there is one', async (_, action) => {
+    const { simulator, group, database } = scenario
+    simulator.org.sessions.expireAll()
+    simulator.org.faults.add({ match: { operation: 'token' }, action })
+    const operations = await endedSoon(scenario, await group('Contact', creates('Ada', 'Bob')))
+    expect(operations.map((one) => one.status)).toEqual(['success', 'success'])
+    expect(simulator.org.count('Contact')).toBe(3)
+    expect([...(await database.sql`select status from connection`)]).toEqual([{ status: 'working' }])
   })
 })
