@@ -8,6 +8,7 @@ import { SETUP_CHANNEL } from './announce.ts'
 import { hashKey, isApiKey, type Scope } from './api-keys.ts'
 import type { CallSettings } from '../model/object-entry.ts'
 import { callSettingsOf, type InstallationContent, type WriteObject } from './installations.ts'
+import { KnownKeys } from './known-keys.ts'
 import { LoadingCache } from './loading-cache.ts'
 
 /** Who calls (contract section 2). */
@@ -148,6 +149,21 @@ async function loadInstallationById(sql: Sql, id: string): Promise<InstallationR
 /** Text that PostgreSQL takes; nothing of ours has any other name. */
 const isStorable = (text: string): boolean => text.isWellFormed() && !text.includes('\0')
 
+/** A key's hash, and its text for the caches. */
+interface KeyHash {
+  bytes: Buffer
+  text: string
+}
+
+function hashOf(key: string): KeyHash {
+  const bytes = hashKey(key)
+  return { bytes, text: bytes.toString('base64') }
+}
+
+/** Keys whose hash is not made again for each request, and for how long: some 10 MB at most. */
+const MAX_KNOWN_KEYS = 50_000
+const KNOWN_KEY_MS = 5_000
+
 /** Compares hashes in constant time; both sides have the same length by being hashes. */
 function isAdminKey(hash: Buffer, adminHash: Buffer | null): boolean {
   return adminHash !== null && timingSafeEqual(hash, adminHash)
@@ -160,6 +176,7 @@ export function createDirectory(sql: Sql, options: DirectoryOptions): Directory 
   const admin: Caller = { kind: 'admin' }
   const settings = { max, ttlMs, clock, patienceMs: 1_000, mayServeOld: isDatabaseUnavailable }
   const callers = new LoadingCache<Caller>(settings)
+  const knownKeys = new KnownKeys<KeyHash>({ max: MAX_KNOWN_KEYS, ttlMs: KNOWN_KEY_MS, clock })
   const projects = new LoadingCache<ProjectRef>(settings)
   const integrations = new LoadingCache<IntegrationRef>(settings)
   const installations = new LoadingCache<InstallationRef>(settings)
@@ -170,11 +187,17 @@ export function createDirectory(sql: Sql, options: DirectoryOptions): Directory 
 
   return {
     authenticate(key) {
-      const hash = hashKey(key)
-      if (isAdminKey(hash, adminHash)) return Promise.resolve(admin)
+      const known = knownKeys.get(key)
+      const hash = known ?? hashOf(key)
+      const keepValid = (caller: Caller | null): Caller | null => {
+        if (caller !== null && known === undefined) knownKeys.keep(key, hash)
+        return caller
+      }
+      if (isAdminKey(hash.bytes, adminHash)) return Promise.resolve(keepValid(admin))
       if (!isApiKey(key)) return Promise.resolve(null)
       // found by its hash: how long that takes tells nothing of the key
-      return callers.get(hash.toString('base64'), () => loadCaller(sql, hash))
+      const found = callers.get(hash.text, () => loadCaller(sql, hash.bytes))
+      return known === undefined ? found.then(keepValid) : found
     },
     project(idOrName) {
       if (!isStorable(idOrName)) return Promise.resolve(null)

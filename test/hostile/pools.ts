@@ -1,0 +1,136 @@
+import fc from 'fast-check'
+import { ADMIN_KEY, caller, createTenant, type Service, type Tenant } from '../support/service.ts'
+import type { Known } from './from-schema.ts'
+import type { Pools } from './requests.ts'
+
+const id = '003RM000006EncrYAC'
+const value = fc.oneof(
+  fc.string({ maxLength: 10 }),
+  fc.integer(),
+  fc.boolean(),
+  fc.constantFrom(null, '{{a}}', id),
+)
+const field = fc.constantFrom('LastName', 'FirstName', 'Email', 'External_Id__c', 'Score__c', 'Nope__c')
+
+/** Records, of which most are taken and some of those written. */
+const someRecord = fc.oneof(
+  { weight: 4, arbitrary: fc.constant<Record<string, unknown>>({ LastName: 'Ngata' }) },
+  { weight: 3, arbitrary: fc.dictionary<unknown>(field, value, { maxKeys: 4 }) },
+  {
+    weight: 1,
+    arbitrary: fc.dictionary<unknown>(fc.string(), fc.jsonValue({ maxDepth: 2 }), { maxKeys: 4 }),
+  },
+)
+const key = fc.constantFrom('k-1', 'k-2', 'K-1', 3)
+
+/** What each kind of write has to have besides its record. */
+const kinds = fc.oneof(
+  someRecord.map((record) => ({ type: 'create', record })),
+  someRecord.map((record) => ({ type: 'update', record: { ...record, id } })),
+  fc.constant({ type: 'delete', record: { Id: id } }),
+  fc.tuple(someRecord, key).map(([record, External_Id__c]) => ({
+    type: 'upsert',
+    externalIdField: 'External_Id__c',
+    record: { ...record, External_Id__c },
+  })),
+  fc.array(someRecord, { minLength: 1, maxLength: 4 }).map((records) => ({
+    type: 'create',
+    batch: records.map((record) => ({ record })),
+  })),
+)
+
+const modes = fc.oneof(
+  fc.constantFrom<object[]>({}, { mode: 'synchronous' }, { mode: 'asynchronous' }),
+  fc.constant({ mode: 'asynchronous', retryPolicy: { deadlineHours: 2 } }),
+)
+
+const extras = fc.oneof(
+  { weight: 4, arbitrary: fc.constant<object>({}) },
+  {
+    weight: 3,
+    arbitrary: fc.constantFrom<object[]>(
+      { headers: [{ key: 'Sforce-Auto-Assign', value: 'FALSE' }] },
+      { headers: [{ key: 'Sforce-Auto-Assign', value: 'TRUE\r\nX: y' }] },
+      { headers: [{ key: 'X\r\n', value: '' }] },
+      { options: { ignoreEmptyValues: true } },
+      { options: { allowDuplicates: true } },
+      { variables: { a: 'x' } },
+      { variables: { a: { b: [1] } } },
+      { reference: '\u202eref' },
+    ),
+  },
+)
+
+/** Bodies of the write call that are mostly in order: of what its schema takes, nearly nothing is. */
+const writes = (groupRefs: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
+  fc
+    .tuple(groupRefs, kinds, modes, extras)
+    .map(([groupRef, kind, mode, extra]) => ({ groupRef, ...kind, ...mode, ...extra }))
+
+function bodiesFor(tenant: Tenant, other: Tenant, simulatorUrl: string): Known {
+  const groupRefs = fc.oneof(
+    { weight: 6, arbitrary: fc.constant(tenant.groupRef) },
+    { weight: 1, arbitrary: fc.constantFrom(other.groupRef, 'somebody else') },
+  )
+  const entry = {
+    objectName: 'Contact',
+    deletionSettings: { enabled: true },
+    fieldMappings: { mail: 'Email' },
+  }
+  return {
+    'title WriteRequest': writes(groupRefs),
+    'title WriteSettings': fc.constantFrom({}, { packing: 'none' }, { objects: { Contact: entry } }),
+    connectionId: fc.constantFrom(tenant.connectionId, other.connectionId),
+    // Few enough that an installation meets a connection of its group.
+    groupRef: fc.nat(20).map((number) => `customer ${number}`),
+    recordId: fc.constant(id),
+    'format login-url': fc.constant(simulatorUrl),
+    'format instance-url': fc.constant(simulatorUrl),
+  }
+}
+
+/** Operations in every state, and one of another project. */
+const makeOperations = (tenant: Tenant, other: Tenant): Promise<string[]> => {
+  const type = 'create'
+  const record = { LastName: 'Here' }
+  const later = { type, record, autoBatchPolicy: { maxDelayMinutes: 600 } }
+  return Promise.all([
+    tenant.write('Contact', { type, record }),
+    tenant.write('Contact', { type, record: {} }),
+    tenant.write('Contact', { type, batch: [{ record }, { record: {} }] }),
+    ...Array.from({ length: 6 }, () => tenant.write('Contact', later)),
+    other.write('Contact', { type, record }),
+  ])
+}
+
+const times = (count: number, text: string): string[] => new Array<string>(count).fill(text)
+
+/** What requests to a service are made of, set up in it: a tenant, another, keys of every kind, operations. */
+export async function preparePools({ tenant, app, simulator }: Service): Promise<Pools> {
+  const other = await createTenant(app.url, simulator.url)
+  const admin = caller(app.url)
+  const base = `/v1/projects/${tenant.projectId}`
+  const made = async (path: string, body: unknown): Promise<Record<string, string>> =>
+    (await admin<Record<string, string>>('POST', path, body)).body
+  const keys: string[] = []
+  for (const scopes of [['write'], ['read'], ['admin'], ['write', 'read', 'admin']])
+    keys.push((await made(`${base}/api-keys`, { label: 'fuzz', scopes }))['key']!)
+  const [listed] = (await admin<{ results: { id: string }[] }>('GET', `${base}/api-keys`)).body.results
+  const spare = await made(`${base}/connections`, {
+    groupRef: 'spare',
+    provider: 'salesforce',
+    credentials: { type: 'access-token', accessToken: 'x', instanceUrl: simulator.url },
+  })
+  return {
+    keys: [ADMIN_KEY, ...keys, '', 'wrong', `wb_${'A'.repeat(43)}`],
+    places: {
+      project: [...times(9, tenant.projectId), other.projectId],
+      integration: [...times(5, tenant.integrationId), ...times(5, 'crm'), other.integrationId],
+      installationId: [tenant.installationId, tenant.installationId, other.installationId],
+      operation: await makeOperations(tenant, other),
+      object: [...times(6, 'Contact'), 'Account', 'Lead', 'Nope__c', 'bad name'],
+      id: [spare['id']!, listed!.id, other.connectionId],
+    },
+    bodies: bodiesFor(tenant, other, simulator.url),
+  }
+}
