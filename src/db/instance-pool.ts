@@ -81,6 +81,8 @@ function mayHaveBroken(error: unknown): boolean {
   if (typeof error !== 'object' || error === null) return false
   const { code, severity, syscall } = error as { code?: unknown; severity?: unknown; syscall?: unknown }
   if (syscall !== undefined || severity === 'FATAL' || severity === 'PANIC') return true
+  // a server that takes no writes any more has been replaced by another, which a new connection may find
+  if (code === '25006') return true
   return typeof code === 'string' && /^(CONNECT|E[A-Z]+$|ERR_)/.test(code)
 }
 

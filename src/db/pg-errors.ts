@@ -71,6 +71,13 @@ function codeOf(error: unknown): string | undefined {
 const isFailedConnect = (error: unknown): boolean =>
   typeof error === 'object' && error !== null && 'syscall' in error && error.syscall === 'connect'
 
+/** The server has ended the session, or has not begun it, whatever its reason. */
+const isFatal = (error: unknown): boolean =>
+  typeof error === 'object' &&
+  error !== null &&
+  'severity' in error &&
+  (error.severity === 'FATAL' || error.severity === 'PANIC')
+
 /**
  * Classes an error thrown by a database call, by its SQLSTATE or the driver's code. Only for errors of
  * database calls: a socket code of any other call would be read as the database's.
@@ -80,6 +87,7 @@ export function databaseErrorKind(error: unknown): DatabaseErrorKind {
   if (code === undefined) return 'bug'
   if (connectionCodes.has(code) || isFailedConnect(error)) return 'unavailable'
   if (!sqlStatePattern.test(code)) return 'bug'
+  if (isFatal(error)) return 'unavailable'
   if (retryStates.has(code)) return 'retry'
   if (conflictStates.has(code)) return 'conflict'
   return unavailableStates.some((state) => code.startsWith(state)) ? 'unavailable' : 'bug'

@@ -1,7 +1,7 @@
 import { createServer, connect as connectSocket, type AddressInfo, type Server, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { connect, type Database } from '../../src/db/connect.ts'
-import { isDatabaseUnavailable } from '../../src/db/pg-errors.ts'
+import { isDatabaseUnavailable, mayBeCommitted } from '../../src/db/pg-errors.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
@@ -196,5 +196,47 @@ describe('a server that is away', () => {
       { timeoutMs: 5_000, what: 'six connections at work' },
     )
     await sleeping
+  })
+})
+
+describe('a server that takes no writes any more', () => {
+  test('is left for a new connection, which may find the one that does', async () => {
+    const sql = open(database.url, { max: 2 })
+    const pidOf = async (): Promise<unknown> => (await sql`select pg_backend_pid() as pid`)[0]?.['pid']
+    const before = await pidOf()
+    const refused = await failureOf(sql`do $$ begin raise read_only_sql_transaction; end $$`)
+    expect(isDatabaseUnavailable(refused)).toBe(true)
+    expect(await pidOf()).not.toBe(before)
+  })
+})
+
+describe('a transaction whose connection is lost', () => {
+  test('may have been committed only if its COMMIT was on its way', async () => {
+    const relay = await startRelay()
+    const sql = open(relay.url, { max: 2, statementTimeoutMs: 100 })
+    const early = await failureOf(
+      sql.begin(async (tx) => {
+        await tx`select 1`
+        relay.freeze()
+        await tx`select 2`
+      }),
+    )
+    relay.thaw()
+    const late = await failureOf(
+      sql.begin(async (tx) => {
+        await tx`select 1`
+        relay.freeze()
+      }),
+    )
+    expect([early, late].map(mayBeCommitted)).toEqual([false, true])
+    relay.thaw()
+    const undone = await failureOf(
+      sql.begin(async (tx) => {
+        await tx`create temp table deferred_check (id int unique deferrable initially deferred)`
+        await tx`insert into deferred_check values (1), (1)`
+      }),
+    )
+    expect(undone).toMatchObject({ code: '23505' })
+    expect(mayBeCommitted(undone)).toBe(false)
   })
 })

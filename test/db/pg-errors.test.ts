@@ -40,12 +40,17 @@ describe('databaseErrorKind', () => {
     expect(databaseErrorKind(await failure(text))).toBe(kind)
   })
 
-  test.each(['CONNECTION_CLOSED', 'CONNECT_TIMEOUT', 'ECONNRESET', 'ETIMEDOUT', 'ENOTFOUND', 'EPIPE'])(
-    '%s is unavailable',
-    (code) => {
-      expect(isDatabaseUnavailable(codedError(code))).toBe(true)
-    },
-  )
+  test.each([
+    'CONNECTION_CLOSED',
+    'CONNECT_TIMEOUT',
+    'POOL_BUSY',
+    'ECONNRESET',
+    'ETIMEDOUT',
+    'ENOTFOUND',
+    'EPIPE',
+  ])('%s is unavailable', (code) => {
+    expect(isDatabaseUnavailable(codedError(code))).toBe(true)
+  })
 
   test('a refused connection, log-in or database is unavailable', async () => {
     const attempt = async (change: (url: URL) => void): Promise<string> => {
@@ -59,6 +64,12 @@ describe('databaseErrorKind', () => {
     expect(await attempt((url) => (url.port = '1'))).toBe('unavailable')
     expect(await attempt((url) => (url.pathname = '/absent'))).toBe('unavailable')
     expect(await attempt((url) => (url.username = 'nobody_at_all'))).toBe('unavailable')
+  })
+
+  test('whatever a session was ended for, or not begun, is unavailable', () => {
+    const refusal = { code: '55000', severity: 'FATAL' }
+    expect(databaseErrorKind(refusal)).toBe('unavailable')
+    expect(databaseErrorKind({ ...refusal, severity: 'ERROR' })).toBe('bug')
   })
 
   test('anything else is a bug', () => {

@@ -221,6 +221,18 @@ describe('a twin in another transaction', () => {
 })
 
 describe('what is kept of a key', () => {
+  it('tells the id by which an update named its record, since an org may not repeat it', async () => {
+    const record = '{"id":"003000000000001AAA"}'
+    for (const [type, namedId] of [
+      ['update', '003000000000001AAA'],
+      ['create', null],
+    ] as const) {
+      const lane = laneKey({ type })
+      await send(keyed(lane, 'named', { record }))
+      expect(await readKey(sql(), lane.projectId, 'named')).toMatchObject({ records: [{ namedId }] })
+    }
+  })
+
   it('is the first answer, and none for another operation', async () => {
     const lane = laneKey()
     const own = keyed(lane, 'kept')
