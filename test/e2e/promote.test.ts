@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import type { Problem } from '../../src/contract/problem.ts'
 import { newId } from '../../src/kernel/ids.ts'
+import { waitUntil } from '../support/wait-until.ts'
 import { createTenant, startService, type Answer, type Service } from '../support/service.ts'
 
 let service: Service
@@ -79,6 +80,13 @@ it('a batch is promoted whole', async () => {
   })
   const id = answer.body.operationId
   const promoted = promote(id)
+  // Only the promotion can have it: the queue waits with the whole batch for the earlier write.
+  const { sql } = service.database
+  await waitUntil(
+    async () =>
+      (await sql`select 1 from write where operation_id = ${id} and state = 'sending'`).length === 2,
+    { timeoutMs: 10_000, what: 'the promotion to hold the batch' },
+  )
   gate.release()
   const { status, body } = await promoted
   expect(status).toBe(200)

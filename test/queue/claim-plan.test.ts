@@ -4,8 +4,8 @@ import { claimStatement } from '../../src/queue/claim-batch.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import { addWrites, incoming, laneIdOf, laneKey } from '../support/queue-fixture.ts'
 
-const WAITING = 1_000_000
-const FINISHED = 200_000
+const WAITING = 300_000
+const FINISHED = 100_000
 
 let database: TestDatabase
 let laneId: string
@@ -25,7 +25,7 @@ beforeAll(async () => {
     from write, generate_series(1, ${count}::int) where id = ${first!}`
   await copies(FINISHED, 'succeeded')
   // in parts: one statement for all may take longer than a statement may
-  for (let part = 0; part < 5; part += 1) await copies(WAITING / 5, 'queued')
+  for (let part = 0; part < 2; part += 1) await copies(WAITING / 2, 'queued')
   await sql`update lane set waiting = ${WAITING + 1}, due_at = now() where id = ${laneId}`
   await sql`analyze write`
 }, 180_000)
