@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { FaultAction } from '../../src/simulator/start.ts'
 import { createTenant, type Answer, type Tenant } from '../support/service.ts'
+import { waitUntil } from '../support/wait-until.ts'
 import { startOwnDatabase, type OwnDatabase } from './own-database.ts'
 
 let service: OwnDatabase
@@ -152,6 +153,10 @@ describe('with the database away', () => {
 describe('a database that is back', () => {
   it('learns what was in hand, and takes everything again', async () => {
     await service.restart()
+    await waitUntil(async () => (await fetch(`${service.app.url}/readyz`)).status === 200, {
+      timeoutMs: 10_000,
+      what: 'the service to have its database again',
+    })
     for (const { name, answer } of orphans) {
       const operation = await service.tenant.operation(answer.body.operationId, 15)
       expect(operation.metadata.state).toBe(name)

@@ -72,12 +72,16 @@ export async function startScenario(
     hurry: async () => {
       await sql`update pacing set paused_until = null`
       await sql`update org_usage set blocked_at = null, blocked_until = null`
-      await sql`
-        with again as (
-          update write set available_at = now(), due_at = now() where state = 'queued' and errors is not null
-          returning lane_id
-        )
-        update lane set due_at = now(), held_by = null from again where lane.id = again.lane_id`
+      // Lanes before writes, as everywhere: a claim may be under way.
+      await sql.begin(async (tx) => {
+        await tx`select from lane order by id for no key update`
+        await tx`
+          with again as (
+            update write set available_at = now(), due_at = now() where state = 'queued' and errors is not null
+            returning lane_id
+          )
+          update lane set due_at = now(), held_by = null from again where lane.id = again.lane_id`
+      })
     },
     calls: (object) =>
       groupsOf(
