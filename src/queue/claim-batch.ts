@@ -70,8 +70,9 @@ export interface ClaimResult {
   installationId: string | null
 }
 
-interface Row {
-  id: string | null
+/** A member that a claim moved, with what its lane says of the batch. */
+export interface ClaimedRow {
+  id: string
   record: string
   attempts: number
   rollbacks: number
@@ -88,6 +89,11 @@ interface Row {
   headers: { key: string; value: string }[]
   options: Record<string, boolean>
   operation_id: string | null
+}
+
+/** The id is null in the one row of a claim that moved nothing. */
+interface Row extends Omit<ClaimedRow, 'id'> {
+  id: string | null
   due_at: Date | null
   ready_again: boolean
   late_ms: number
@@ -231,38 +237,46 @@ export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
 function toResult(request: ClaimRequest, rows: Row[]): ClaimResult {
   const [head] = rows
   if (head === undefined) return { batch: null, nextDueAt: null, readyAgain: false, installationId: null }
-  const members: ClaimedWrite[] = []
-  for (const row of rows) {
-    if (row.id === null) continue
-    members.push({
+  const claimed = rows.filter((row): row is Row & { id: string } => row.id !== null)
+  return {
+    batch: toClaimedBatch(request, claimed, head.late_ms),
+    nextDueAt: head.due_at,
+    readyAgain: head.ready_again,
+    installationId: head.installation_id,
+  }
+}
+
+/** The batch of the rows that a claim moved, in the order of the request; null when it moved none. */
+export function toClaimedBatch(
+  claim: { batchId: string; laneId: string },
+  rows: ClaimedRow[],
+  lateMs: number,
+): ClaimedBatch | null {
+  const [head] = rows
+  if (head === undefined) return null
+  return {
+    batchId: claim.batchId,
+    laneId: claim.laneId,
+    installationId: head.installation_id,
+    projectId: head.project_id,
+    objectName: head.object_name,
+    type: head.type,
+    externalIdField: head.external_id_field,
+    allOrNone: head.all_or_none,
+    onRollback: head.on_rollback,
+    merge: head.merge,
+    headers: head.headers,
+    options: head.options,
+    isCallersBatch: head.operation_id !== null,
+    lateMs,
+    members: rows.map((row, position) => ({
       id: row.id,
-      position: members.length,
+      position,
       record: row.record,
       attempts: row.attempts,
       rollbacks: row.rollbacks,
       deadlineSeconds: row.deadline_seconds,
       ifEmpty: row.if_empty,
-    })
+    })),
   }
-  const batch: ClaimedBatch | null =
-    members.length === 0
-      ? null
-      : {
-          batchId: request.batchId,
-          laneId: request.laneId,
-          installationId: head.installation_id,
-          projectId: head.project_id,
-          objectName: head.object_name,
-          type: head.type,
-          externalIdField: head.external_id_field,
-          allOrNone: head.all_or_none,
-          onRollback: head.on_rollback,
-          merge: head.merge,
-          headers: head.headers,
-          options: head.options,
-          isCallersBatch: head.operation_id !== null,
-          lateMs: head.late_ms,
-          members,
-        }
-  return { batch, nextDueAt: head.due_at, readyAgain: head.ready_again, installationId: head.installation_id }
 }

@@ -1,6 +1,6 @@
 import type { Tx } from '../db/connect.ts'
-import { MAX_GROUP, type WriteType } from '../model/write.ts'
-import type { ClaimedBatch } from './claim-batch.ts'
+import { MAX_GROUP } from '../model/write.ts'
+import { toClaimedBatch, type ClaimedBatch, type ClaimedRow } from './claim-batch.ts'
 
 /** Which writes of a lane are claimed by their ids, and for whom. */
 export interface WriteClaim {
@@ -23,26 +23,6 @@ export interface WriteClaim {
   own: boolean
 }
 
-interface Row {
-  id: string
-  record: string
-  attempts: number
-  rollbacks: number
-  deadline_seconds: number
-  if_empty: string[] | null
-  installation_id: string
-  project_id: string
-  object_name: string
-  type: WriteType
-  external_id_field: string | null
-  all_or_none: boolean
-  on_rollback: 'fail' | 'resend'
-  merge: boolean
-  headers: { key: string; value: string }[]
-  options: Record<string, boolean>
-  operation_id: string | null
-}
-
 /**
  * Claims writes by their ids for a synchronous call, whatever their time: the same guarded move from
  * `queued` to `sending` that a group of the lane makes, so that no write can be in two calls. Those that
@@ -54,7 +34,7 @@ interface Row {
  * @returns the batch of those that were claimed, null when none was
  */
 export async function claimWrites(tx: Tx, claim: WriteClaim): Promise<ClaimedBatch | null> {
-  const rows = await tx<Row[]>`
+  const rows = await tx<ClaimedRow[]>`
     with lane_row as materialized (
       select * from lane where id = ${claim.laneId}
     ), found as materialized (
@@ -103,35 +83,5 @@ export async function claimWrites(tx: Tx, claim: WriteClaim): Promise<ClaimedBat
            l.on_rollback, l.merge, l.headers, l.options, l.operation_id
     from lane_row l, claimed c join picked p using (id)
     order by p.turn`
-  return toBatch(claim, rows)
-}
-
-function toBatch(claim: WriteClaim, rows: Row[]): ClaimedBatch | null {
-  const [head] = rows
-  if (head === undefined) return null
-  return {
-    batchId: claim.batchId,
-    laneId: claim.laneId,
-    installationId: head.installation_id,
-    projectId: head.project_id,
-    objectName: head.object_name,
-    type: head.type,
-    externalIdField: head.external_id_field,
-    allOrNone: head.all_or_none,
-    onRollback: head.on_rollback,
-    merge: head.merge,
-    headers: head.headers,
-    options: head.options,
-    isCallersBatch: head.operation_id !== null,
-    lateMs: 0,
-    members: rows.map((row, position) => ({
-      id: row.id,
-      position,
-      record: row.record,
-      attempts: row.attempts,
-      rollbacks: row.rollbacks,
-      deadlineSeconds: row.deadline_seconds,
-      ifEmpty: row.if_empty,
-    })),
-  }
+  return toClaimedBatch(claim, rows, 0)
 }
