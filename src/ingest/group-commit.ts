@@ -1,10 +1,10 @@
 import type { Sql, Tx } from '../db/connect.ts'
 import { databaseErrorKind } from '../db/pg-errors.ts'
-import { isWritebackError, WritebackError } from '../kernel/errors.ts'
+import { isWritebackError } from '../kernel/errors.ts'
 import { createGroupBuffer, type GroupBuffer } from '../kernel/group-buffer.ts'
 import { newId } from '../kernel/ids.ts'
 import { laneKeyText, type LaneKey } from '../model/lane.ts'
-import { ensureLane } from '../queue/ensure-lane.ts'
+import { ensureLane, keepLanes, LaneGone } from '../queue/ensure-lane.ts'
 import { takeKeys } from '../queue/idempotency-keys.ts'
 import { hastenHeads, lockLanes, type HasteningWrite } from '../queue/hasten-heads.ts'
 import { insertOperations, type ArrivingOperation } from '../queue/insert-operations.ts'
@@ -98,12 +98,6 @@ function weightOf({ operation, writes }: Submission): number {
   return operation === null ? bytes : Math.max(bytes, writes.length * MIN_MEMBER_BYTES)
 }
 
-class LaneGone extends WritebackError {
-  constructor() {
-    super('INTERNAL', 'A lane was removed while writes were added to it.')
-  }
-}
-
 /** A write that knows its lane. */
 type PlacedWrite = NewWrite & { merge: boolean }
 
@@ -160,6 +154,7 @@ async function insert(tx: Tx, options: GroupCommitOptions, group: CommitGroup): 
   const writes = await inOrder(tx, group.writes)
   // What is blocked is counted in its lane once its turn has come.
   const arrivals = arrivalsOf(writes.filter((write) => !write.blocked))
+  const blockedLanes = lanesOf(writes.filter((write) => write.blocked))
   const hastening = hasteningOf(writes)
   // Sent together, run in this order: the lanes are locked before the writes take their numbers.
   const [, , lanes, , hastened] = await Promise.all([
@@ -173,6 +168,7 @@ async function insert(tx: Tx, options: GroupCommitOptions, group: CommitGroup): 
     arriveInLanes(tx, arrivals),
     insertWrites(tx, writes),
     hastening.length > 0 ? hastenHeads(tx, hastening) : [],
+    blockedLanes.length > 0 ? keepLanes(tx, blockedLanes) : null,
   ])
   if (lanes.length !== arrivals.length) throw new LaneGone()
   const due = lanes.filter((lane) => lane.dueSooner).map((lane) => ({ ...lane, at: lane.dueAt }))
@@ -180,6 +176,8 @@ async function insert(tx: Tx, options: GroupCommitOptions, group: CommitGroup): 
   const wakeups = new Map<string, Wakeup>([...due, ...hastened].map((lane) => [lane.laneId, lane]))
   await options.nudge(tx, [...wakeups.values()])
 }
+
+const lanesOf = (writes: PlacedWrite[]): string[] => [...new Set(writes.map((write) => write.laneId))]
 
 /** What waits behind a write that it will be sent as one with. */
 const hasteningOf = (writes: PlacedWrite[]): HasteningWrite[] =>

@@ -2,7 +2,7 @@ import type { Sql } from '../db/connect.ts'
 import { newId } from '../kernel/ids.ts'
 import type { ClaimedBatch } from './claim-batch.ts'
 import { claimWrites } from './claim-write.ts'
-import { ensureLane } from './ensure-lane.ts'
+import { ensureLane, keepLanes, LaneGone } from './ensure-lane.ts'
 import { KeyTaken, takeKeys } from './idempotency-keys.ts'
 import { insertOperations } from './insert-operations.ts'
 import { insertWrites, type Submission } from './insert-writes.ts'
@@ -33,6 +33,15 @@ export async function findSending(sql: Sql, batchId: string): Promise<string | n
  * @throws {KeyTaken} when the call's idempotency key belongs to an earlier call: nothing is recorded
  */
 export async function insertSending(sql: Sql, request: SendingRequest): Promise<ClaimedBatch> {
+  try {
+    return await insertOnce(sql, request)
+  } catch (error) {
+    if (!(error instanceof LaneGone)) throw error
+    return insertOnce(sql, request)
+  }
+}
+
+async function insertOnce(sql: Sql, request: SendingRequest): Promise<ClaimedBatch> {
   const { submission, batchId, worker, leaseSeconds } = request
   const { operation, writes } = submission
   const laneId = operation === null ? await ensureLane(sql, submission.lane) : newId()
@@ -44,7 +53,7 @@ export async function insertSending(sql: Sql, request: SendingRequest): Promise<
     // Sent together, run in this order. Blocked writes are in no lane's count and in no claim's index.
     const [, , , claimed] = await Promise.all([
       installations.length > 0 ? lockOrder(tx, installations) : null,
-      operation === null ? null : insertOperations(tx, [{ laneId, submission }]),
+      operation === null ? keepLanes(tx, [laneId]) : insertOperations(tx, [{ laneId, submission }]),
       insertWrites(
         tx,
         writes.map((write) => ({ ...write, laneId, blocked: true })),
@@ -60,7 +69,7 @@ export async function insertSending(sql: Sql, request: SendingRequest): Promise<
         own: true,
       }),
     ])
-    if (claimed === null) throw new Error('a lane was removed while a write was added to it')
+    if (claimed === null) throw new LaneGone()
     return claimed
   })
 }

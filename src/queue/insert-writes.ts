@@ -65,7 +65,7 @@ export const operationIdOf = ({ operation, writes }: Submission): string => {
   return id
 }
 
-/** What a group of new writes does to one lane. */
+/** What a group of new writes that are not blocked does to one lane. */
 export interface LaneArrival {
   laneId: string
   count: number
@@ -113,7 +113,7 @@ export async function arriveInLanes(tx: Tx, arrivals: LaneArrival[]): Promise<La
       from locked l join arriving a using (id)
     )
     update lane set waiting = after.waiting, max_records = after.max_records, from_id = after.from_id,
-      due_at = after.due_at
+      due_at = after.due_at, used_at = now()
     from after where lane.id = after.id
     returning lane.id, lane.installation_id, lane.due_at,
       (after.due_before is null or lane.due_at < after.due_before) as due_sooner`

@@ -109,22 +109,29 @@ export const pruneBatches = (sql: Sql, before: string, signal: AbortSignal) =>
   )
 
 /**
- * Removes the lanes of caller-built batches that are gone. Nobody else can come to need one: a batch's
- * lane is made with it and found by no other.
+ * Removes the lanes none of whose writes is there any more: those of caller-built batches that are gone,
+ * and others that nothing has come to since before the oldest partition, unless a write that outlived its
+ * day is left. A batch's lane is made with it and found by no other; whoever adds to another one notes it
+ * first (`keepLanes`, `arriveInLanes`), so that it is looked at again here, or finds it gone.
  */
-export const pruneBatchLanes = (sql: Sql, before: string, signal: AbortSignal) =>
+export const pruneLanes = (sql: Sql, before: string, signal: AbortSignal) =>
   overIds(
     signal,
     (after) => sql<Removed[]>`
       with chunk as materialized (
-        select id, operation_id, due_at from lane
+        select id, operation_id, due_at, used_at from lane
         where id > ${after} and id < uuid_at(${before}::date::timestamp at time zone 'UTC')
         order by id limit ${CHUNK.lanes}
+      ), past as materialized (
+        -- a clock that is not quite right may have put a write into the day before its lane's use
+        select (${before}::date - 1)::timestamp at time zone 'UTC' as at
       ), gone as (
-        delete from lane where due_at is null and id = any (array(
-          select id from chunk c
-          where c.operation_id is not null and c.due_at is null
-            and not exists (select from operation o where o.id = c.operation_id)
+        delete from lane using past
+        where due_at is null and (operation_id is not null or used_at < past.at) and id = any (array(
+          select c.id from chunk c
+          where c.due_at is null and case when c.operation_id is null
+            then c.used_at < (select at from past) and not exists (select from write_default w where w.lane_id = c.id)
+            else not exists (select from operation o where o.id = c.operation_id) end
         )) returning id
       )
       select (select max(id::text)::uuid from chunk having count(*) = ${CHUNK.lanes}) as last,

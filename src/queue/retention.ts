@@ -4,14 +4,7 @@ import type { Logger } from '../kernel/log.ts'
 import { pruneKeys } from './idempotency-keys.ts'
 import { findKept, findLiving, withWholeBatches } from './kept-writes.ts'
 import { dropDay, listDays, makePartitionsAhead, type PartitionedDay } from './partitions.ts'
-import {
-  pruneBatches,
-  pruneBatchLanes,
-  pruneHands,
-  pruneOperations,
-  prunePace,
-  pruneWrites,
-} from './prune.ts'
+import { pruneBatches, pruneHands, pruneLanes, pruneOperations, prunePace, pruneWrites } from './prune.ts'
 
 /** Days ahead for which partitions are kept made: as long as a service may be down and find them. */
 export const DAYS_AHEAD = 7
@@ -69,7 +62,7 @@ export async function keepRetention(
   const writesRemoved = await pruneWrites(sql, before, days, signal)
   await pruneOperations(sql, before, signal)
   const batchesRemoved = await pruneBatches(sql, before, signal)
-  const lanesRemoved = await pruneBatchLanes(sql, before, signal)
+  const lanesRemoved = await pruneLanes(sql, before, signal)
   await pruneHands(sql, before, signal)
   await prunePace(sql, days)
   const done = { ...report, writesRemoved, batchesRemoved, lanesRemoved }
