@@ -167,6 +167,19 @@ describe('connect', () => {
   })
 })
 
+describe('plans', () => {
+  test('are made once for a statement, whatever its values', async () => {
+    await sql.begin(async (tx) => {
+      for (const ids of [[1], [1, 2], [3], [1, 2, 3, 4], [5], [6], [7], [8]])
+        await tx`select text from note where id = any (${ids}::int[]) and text = 'planned'`
+      const [row] = await tx`
+        select generic_plans as generic, custom_plans as custom from pg_prepared_statements
+        where statement like '%= ''planned''%' and statement not like '%pg_prepared%'`
+      expect(row).toEqual({ generic: 8, custom: 0 })
+    })
+  })
+})
+
 describe('begin', () => {
   test('commits what it did, or nothing', async () => {
     await sql.begin((tx) => [
