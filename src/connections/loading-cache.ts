@@ -1,7 +1,7 @@
 import type { Clock } from '../kernel/clock.ts'
 
 export interface LoadingCacheOptions {
-  /** The most entries kept; the least recently used go first. */
+  /** The most entries kept; the least recently used, to the second, go first. */
   max: number
   /** Milliseconds after which an entry is loaded again even if nothing said that it changed. */
   ttlMs: number
@@ -16,7 +16,12 @@ interface Entry<V> {
   value: V
   generation: number
   loadedAt: number
+  /** When it was last put behind all others, as the one that goes last. */
+  movedAt: number
 }
+
+/** Milliseconds within which an entry counts as used just now: moving it at every use costs more than finding it. */
+const JUST_NOW_MS = 1_000
 
 interface Flight<V> {
   generation: number
@@ -55,14 +60,14 @@ export class LoadingCache<V extends object> {
   get(key: string, load: () => Promise<V | null>): Promise<V | null> {
     const entry = this.#entries.get(key)
     if (entry === undefined) return this.#load(key, load)
-    this.#entries.delete(key)
-    this.#entries.set(key, entry)
-    return this.#isFresh(entry) ? Promise.resolve(entry.value) : this.#reload(entry.value, key, load)
-  }
-
-  #isFresh(entry: Entry<V>): boolean {
-    const age = this.#options.clock.monotonic() - entry.loadedAt
-    return entry.generation === this.#generation && age < this.#options.ttlMs
+    const now = this.#options.clock.monotonic()
+    if (now - entry.movedAt >= JUST_NOW_MS) {
+      entry.movedAt = now
+      this.#entries.delete(key)
+      this.#entries.set(key, entry)
+    }
+    const isFresh = entry.generation === this.#generation && now - entry.loadedAt < this.#options.ttlMs
+    return isFresh ? Promise.resolve(entry.value) : this.#reload(entry.value, key, load)
   }
 
   #load(key: string, load: () => Promise<V | null>): Promise<V | null> {
@@ -89,7 +94,8 @@ export class LoadingCache<V extends object> {
     if (held !== undefined && held.generation > generation) return
     this.#entries.delete(key)
     if (value === null) return
-    this.#entries.set(key, { value, generation, loadedAt: this.#options.clock.monotonic() })
+    const now = this.#options.clock.monotonic()
+    this.#entries.set(key, { value, generation, loadedAt: now, movedAt: now })
     if (this.#entries.size <= this.#options.max) return
     const [oldest] = this.#entries.keys()
     if (oldest !== undefined) this.#entries.delete(oldest)

@@ -4,8 +4,13 @@ import type { Sql, Tx } from '../db/connect.ts'
 /** The shape in which postgres.js takes a statement whose text is not ours. */
 type Unsafe = Pick<Sql | Tx, 'unsafe' | 'typed'>
 
-const execute = async (sql: Unsafe, text: string, values?: unknown[]): Promise<{ rows: unknown[] }> => ({
-  rows: await sql.unsafe(text, withoutEncodedTwice(sql, text, values) as never[] | undefined),
+const execute = async (
+  sql: Unsafe,
+  text: string,
+  values?: unknown[],
+  prepare = false,
+): Promise<{ rows: unknown[] }> => ({
+  rows: await sql.unsafe(text, withoutEncodedTwice(sql, text, values) as never[] | undefined, { prepare }),
 })
 
 /** The type of a text. */
@@ -22,7 +27,8 @@ const withoutEncodedTwice = (sql: Unsafe, text: string, values: unknown[] | unde
  * with the rows that need it. Pass it as the `db` option of a pg-boss call.
  */
 export const bossInTransaction = (tx: Tx): Db => ({
-  executeSql: (text, values) => execute(tx, text, values),
+  // Prepared: these few texts run all the time, and planning them takes several times as long as running them.
+  executeSql: (text, values) => execute(tx, text, values, true),
 })
 
 /** Seconds for which a process that stopped dead in the middle of taking jobs may keep all others from it. */

@@ -71,7 +71,7 @@ export interface Wakeups {
    * with the lane's row locked, or two callers may leave the later time.
    */
   nudge: (tx: Tx, wakeups: Wakeup[]) => Promise<void>
-  /** Takes up to `count` jobs that are due, within each installation's concurrency. */
+  /** Takes up to `count` jobs, at least 1, that are due, within each installation's concurrency. */
   fetch: (count: number) => Promise<LaneJob[]>
   /** Ends a job: it leaves the table, since nothing is to be learnt from a done hint. */
   done: (jobId: string) => Promise<void>
@@ -157,11 +157,14 @@ export async function startWakeups(options: WakeupOptions): Promise<Wakeups> {
   }
 }
 
+/** pg-boss writes the number into the statement's text: few numbers make few statements to prepare. */
+const fetchSize = (count: number): number => 2 ** Math.floor(Math.log2(count))
+
 async function fetch(boss: PgBoss, options: WakeupOptions, count: number): Promise<LaneJob[]> {
   const jobs = await options.serial.begin(async (tx) => {
     await takeTurn(tx)
     return boss.fetch<{ laneId: string }>(LANE_QUEUE, {
-      batchSize: count,
+      batchSize: fetchSize(count),
       groupConcurrency: options.groupConcurrency,
       db: bossInTransaction(tx),
     })

@@ -113,10 +113,11 @@ describe('loading cache', () => {
   })
 
   test('holds no more than its bound and drops what was not used the longest', async () => {
-    const { cache } = makeCache(2)
+    const { cache, advance } = makeCache(2)
     const from = source(1)
     await cache.get('a', from.load)
     await cache.get('b', from.load)
+    advance(1_000)
     await cache.get('a', from.load)
     await cache.get('c', from.load)
     expect(cache.size).toBe(2)
