@@ -4,6 +4,7 @@ import { databaseErrorKind } from '../db/pg-errors.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
+import { createTurns } from '../kernel/turns.ts'
 import { orgOf } from '../model/credentials.ts'
 import type { CallSettings } from '../model/object-entry.ts'
 import type { CallAnswer } from '../model/outcome.ts'
@@ -80,10 +81,20 @@ export async function runCall(
   return claimed
 }
 
+/** Claims of one installation come one after the other in any case: those of this process wait here, not each on a connection. */
+const claimTurns = createTurns()
+
 const claim = (
   runner: CallRunner,
   woken: WokenFor,
   { session }: SendingSession,
+  settings: CallSettings,
+): Promise<ClaimedCall> => claimTurns(woken.installationId, () => claimNow(runner, woken, session, settings))
+
+const claimNow = (
+  runner: CallRunner,
+  woken: WokenFor,
+  session: SendingSession['session'],
   settings: CallSettings,
 ): Promise<ClaimedCall> =>
   runner.sql.begin(async (tx) => {

@@ -86,6 +86,30 @@ describe('an installation whose org holds every call open', () => {
     await expectLanesTrue(database.sql)
   })
 
+  it('and whose claims wait for each other takes no more than one connection from the others', async () => {
+    const { tenant: slow, database } = service
+    await database.sql.begin(async (tx) => {
+      await tx`select pg_advisory_xact_lock(hashtextextended('writeback.claims.' || ${slow.installationId}::text, 0))`
+      await post(slow, 100)
+      await waitUntil(
+        async () => {
+          const [row] = await database.sql<[{ count: number }]>`
+            select count(*)::int as count from pg_locks where locktype = 'advisory' and not granted
+              and database = (select oid from pg_database where datname = current_database())`
+          return row.count > 0
+        },
+        { timeoutMs: 10_000, what: 'a claim to wait for its turn' },
+      )
+      const ids = await post(normal, 50)
+      await waitUntil(async () => (await openWrites(normal)) === 0, {
+        timeoutMs: 15_000,
+        what: 'the other installation’s writes to end',
+      })
+      expect(await statesOf(normal)).toEqual({ succeeded: ids.length })
+    })
+    await waitUntil(async () => (await openWrites(slow)) === 0, { timeoutMs: 15_000, what: 'its own to end' })
+  })
+
   it('at its login host keeps no other from being written either', async () => {
     const { simulator, tenant: slow } = service
     const gate = simulator.org.faults.hold({ operation: 'token' })
