@@ -3,7 +3,7 @@ import prettier from 'eslint-config-prettier'
 import tseslint from 'typescript-eslint'
 
 export default tseslint.config(
-  { ignores: ['dist', 'coverage', '.writeback', 'node_modules'] },
+  { ignores: ['dist', 'coverage', '.writeback', 'node_modules', 'bench/results'] },
   eslint.configs.recommended,
   ...tseslint.configs.strictTypeChecked,
   prettier,
