@@ -38,14 +38,22 @@ function parseArray(text: string, parse: (element: string) => unknown): unknown[
   return list()
 }
 
+function serializeElement(item: unknown, serialize: (element: unknown) => string): string {
+  if (item === undefined) throw new TypeError('an array for the database has an undefined element')
+  if (item === null) return 'NULL'
+  if (Array.isArray(item)) return serializeArray(item, serialize)
+  const text = serialize(item)
+  // most have nothing to escape, and to look costs less than to replace
+  return /[\\"]/.test(text) ? `"${text.replaceAll(/[\\"]/g, '\\$&')}"` : `"${text}"`
+}
+
 function serializeArray(list: unknown[], serialize: (element: unknown) => string): string {
-  const items = list.map((item) => {
-    if (item === undefined) throw new TypeError('an array for the database has an undefined element')
-    if (item === null) return 'NULL'
-    if (Array.isArray(item)) return serializeArray(item, serialize)
-    return `"${serialize(item).replaceAll(/[\\"]/g, '\\$&')}"`
-  })
-  return `{${items.join(',')}}`
+  let text = '{'
+  for (let index = 0; index < list.length; index++) {
+    if (index > 0) text += ','
+    text += serializeElement(list[index], serialize)
+  }
+  return `${text}}`
 }
 
 const arrayType = (

@@ -42,10 +42,11 @@ interface FieldRule {
   setting: FieldSetting
 }
 
-function mappingsOf(entry: ObjectEntry | null): Map<string, string> {
-  return new Map(
-    Object.entries(entry?.fieldMappings ?? {}).map(([caller, field]) => [foldCase(caller), field]),
-  )
+const noMappings: ReadonlyMap<string, string> = new Map()
+
+function mappingsOf(entry: ObjectEntry | null): ReadonlyMap<string, string> {
+  if (entry?.fieldMappings === undefined) return noMappings
+  return new Map(Object.entries(entry.fieldMappings).map(([caller, field]) => [foldCase(caller), field]))
 }
 
 /** The provider's name for a field that the caller names: its own where nothing is mapped. */
@@ -83,10 +84,10 @@ export function mapFields(
 }
 
 /** The settings by folded name of the provider's field. */
-function rulesOf(entry: ObjectEntry | null): Map<string, FieldRule> {
+function rulesOf(entry: ObjectEntry): Map<string, FieldRule> {
   const mappings = mappingsOf(entry)
   return new Map(
-    Object.entries(entry?.selectedFieldSettings ?? {}).map(([name, setting]) => {
+    Object.entries(entry.selectedFieldSettings ?? {}).map(([name, setting]) => {
       const field = mappings.get(foldCase(name)) ?? name
       return [foldCase(field), { field, setting }]
     }),
@@ -122,6 +123,8 @@ export function applyFieldSettings(
   externalIdField: string | null = null,
   pointerOf: (field: string) => string = (field) => pointerTo('/record', field),
 ): RuledRecord {
+  if (entry?.selectedFieldSettings === undefined)
+    return { record, externalIdField, ifEmptyFields: [], droppedFields: [], issues: [] }
   const rules = rulesOf(entry)
   const keys = new Set(['id', ...(externalIdField === null ? [] : [foldCase(externalIdField)])])
   const fields: [string, unknown][] = []
