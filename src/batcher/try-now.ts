@@ -16,7 +16,7 @@ import type { ClaimedBatch, ClaimedWrite } from '../queue/claim-batch.ts'
 import { readSettled, type SettledWrite } from '../queue/read-settled.ts'
 import type { Settlement } from '../queue/settle-batch.ts'
 import { startBatches } from '../queue/start-batch.ts'
-import { decideNow, isLost, type LastTry } from './decide-now.ts'
+import { decideNow, isLost, mayBeWritten, type LastTry } from './decide-now.ts'
 import { logBatch } from './log-batch.ts'
 import { toLate } from './late-records.ts'
 import type { NowCall } from './now-call.ts'
@@ -107,7 +107,8 @@ class Tries {
   #batch: ClaimedBatch
   readonly #place: ReadonlyMap<string, number>
   #said: Said
-  readonly #lost = new Set<string>()
+  /** How the last answer was lost, of those whose was. */
+  #lost: 'timeout' | 'cut_off' | null = null
   #count = 0
   #reached = false
 
@@ -189,21 +190,21 @@ class Tries {
   }
 
   #decide({ answer, result }: Try, last: LastTry | null): Settlement[] {
-    const { type, allOrNone } = this.#batch
+    const { type } = this.#batch
     const idempotent = isKeyedCreate(this.#batch)
     const members = this.#batch.members.map((member) => ({
       ...member,
       type,
       idempotent,
       attempts: member.attempts + (result === null ? 0 : 1),
-      lostBefore: this.#lost.has(member.id),
     }))
     const { runner, fromQueue, unrecorded } = this.#call
-    const decided = decideNow(answer, members, allOrNone, last, runner.random(), fromQueue)
+    const decided = decideNow(answer, members, this.#batch, last, runner.random(), fromQueue)
     if (unrecorded === undefined) return decided
     // No queue goes on with it: what is known not to be written has failed.
     return decided.map((settlement, index) => {
-      const isUnknown = members[index]?.lostBefore === true || isLost(answer, members[index]?.position ?? 0)
+      const member = members[index]
+      const isUnknown = member !== undefined && mayBeWritten(answer, member)
       return settlement.state === 'queued' && !isUnknown ? { ...settlement, state: 'failed' } : settlement
     })
   }
@@ -256,9 +257,9 @@ class Tries {
     for (const [position, settlement] of settlements.entries()) {
       const place = this.#place.get(settlement.writeId)
       if (place !== undefined) records[place] = toNowRecord(settlement, answer, position)
-      if (isLost(answer, position)) this.#lost.add(settlement.writeId)
+      if (isLost(answer, position)) this.#lost = this.#howLost(answer)
       if (settlement.state === 'in_doubt')
-        doubt ??= { how: this.#howLost(answer), reason: reasonOf(answer, settlements) }
+        doubt ??= { how: this.#lost ?? 'cut_off', reason: reasonOf(answer, settlements) }
     }
     return { records, doubt }
   }
@@ -278,13 +279,15 @@ class Tries {
     const { inFlight } = this.#call.runner
     inFlight.delete(this.#batch.batchId)
     inFlight.add(batchId)
+    const lostBatch = this.#batch.batchId
     const members = new Map(this.#batch.members.map((member) => [member.id, member]))
     this.#batch = {
       ...this.#batch,
       batchId,
-      members: kept.map(({ writeId, spent }, position) => {
+      members: kept.map(({ writeId, spent, lost }, position) => {
         const member = members.get(writeId) as ClaimedWrite
-        return { ...member, position, attempts: member.attempts + (spent ? 1 : 0) }
+        const lostIn = lost ? [...member.lostIn, lostBatch] : member.lostIn
+        return { ...member, position, attempts: member.attempts + (spent ? 1 : 0), lostIn }
       }),
     }
   }

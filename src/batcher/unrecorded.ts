@@ -199,6 +199,7 @@ function batchOf({ lane, operation, writes }: Submission, batchId: string): Clai
       deadlineSeconds,
       attempts: 0,
       rollbacks: 0,
+      lostIn: [],
     })),
   }
 }

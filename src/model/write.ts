@@ -9,7 +9,7 @@ export type WriteState = 'queued' | 'sending' | 'succeeded' | 'failed' | 'in_dou
  * suite runs those updates on a database that refuses every other move.
  */
 export const moves: Record<WriteState, readonly WriteState[]> = {
-  queued: ['sending', 'failed', 'cancelled'],
+  queued: ['sending', 'failed', 'in_doubt', 'cancelled'],
   sending: ['succeeded', 'failed', 'queued', 'in_doubt'],
   in_doubt: ['queued', 'succeeded', 'failed'],
   failed: ['queued'],

@@ -1,5 +1,6 @@
 import type { CallAnswer, FailureCause, ProviderError, RecordAnswer } from '../model/outcome.ts'
-import { decide, resend, retry, type Decidable, type Decision } from './decide.ts'
+import { decide, lostInDoubt, resend, retry, type Decidable, type Decision } from './decide.ts'
+import { doubtEarlierTries, wasAlong, type EarlierTries } from './earlier-tries.ts'
 
 /** What a group's lane says of its fate. */
 export interface GroupRules {
@@ -8,10 +9,13 @@ export interface GroupRules {
   onRollback: 'fail' | 'resend'
   /** A caller-built batch: with allOrNone, it is never sent again in part. */
   isCallersBatch?: boolean
+  /** Whether waiting writes to one record are sent as one. */
+  merge?: boolean
 }
 
 /** A member of a group. */
-export interface GroupMember extends Decidable {
+export interface GroupMember extends Decidable, EarlierTries {
+  type: Decidable['type']
   /** Place of its record in the request. Writes that were sent as one record share it. */
   position: number
   /** Rounds in which it was undone by another's error and sent again. */
@@ -35,6 +39,8 @@ export const ROLLED_BACK = 'ALL_OR_NONE_OPERATION_ROLLED_BACK'
  *
  * Writes that were sent as one record and failed for good go again, each by itself: one bad value never
  * sinks another write. What was too much for the org's own code together goes again in smaller groups.
+ *
+ * Nothing fails that an earlier try may have written, its answer having been lost: it is in doubt.
  */
 export function decideGroup(
   answer: CallAnswer,
@@ -43,36 +49,53 @@ export function decideGroup(
   random: number,
 ): Decision[] {
   const own = decideEach(answer, members, random)
-  if (!rules.allOrNone || answer.kind !== 'answered' || answer.records.every((record) => record.ok))
-    return own
+  const isUndone =
+    rules.allOrNone && answer.kind === 'answered' && answer.records.some((record) => !record.ok)
+  const decisions = isUndone ? decideUndone(answer, own, members, rules, random) : own
+  return doubtEarlierTries(decisions, answer, members, rules)
+}
+
+/** As a whole, from what was decided one by one. */
+function decideUndone(
+  answer: CallAnswer & { kind: 'answered' },
+  own: Decision[],
+  members: GroupMember[],
+  rules: GroupRules,
+  random: number,
+): Decision[] {
   const recordOf = ({ position }: GroupMember): RecordAnswer | undefined => answer.records[position]
-  const isFinal = members.some((member, index) => {
+  const offenders = members.filter((member, index) => {
     const record = recordOf(member)
     return record !== undefined && isOffender(record) && own[index]?.move === 'fail'
   })
+  // Whom no offender accompanied when its answer was lost, its group having been joined since, goes again
+  // without them: it is safe to send twice, and else would end in doubt for what another brought along.
+  const goesAgain = (member: GroupMember): boolean =>
+    rules.onRollback === 'resend' ||
+    (member.lostIn.length > 0 && !offenders.some((offender) => wasAlong(offender, member)))
   const decisions = members.map((member, index): Decision => {
     const decision = own[index] as Decision
     const record = recordOf(member)
     // A record that reports success in an undone group contradicts its neighbours: what was done is not known.
     if (record === undefined || record.ok) return decideUnknown(answer.status, member, random)
-    if (record.errorClass === 'ambiguous' || !isFinal) return decision
+    if (record.errorClass === 'ambiguous' || offenders.length === 0) return decision
     if (isOffender(record) && (decision.move === 'fail' || isAlone(decision))) return decision
-    if (rules.onRollback === 'fail' || member.rollbacks >= MAX_ROUNDS)
-      return { move: 'fail', errors: record.errors }
+    if (!goesAgain(member) || member.rollbacks >= MAX_ROUNDS) return { move: 'fail', errors: record.errors }
     return resend(member, record.errors)
   })
   return rules.isCallersBatch === true ? keepWhole(decisions) : decisions
 }
 
-/** What would be sent again without the rest of its batch fails instead. */
+/** What would be sent again without the rest of its batch ends instead. */
 function keepWhole(decisions: Decision[]): Decision[] {
   const isOver = decisions.some(({ move }) => move === 'doubt' || move === 'fail' || move === 'succeed')
   if (!isOver) return decisions
-  return decisions.map((decision) =>
-    decision.move === 'retry' || decision.move === 'defer'
+  return decisions.map((decision): Decision => {
+    if (decision.move === 'retry' && decision.lost === true) return lostInDoubt(decision.errors)
+    return decision.move === 'retry' || decision.move === 'defer'
       ? { move: 'fail', errors: decision.errors }
-      : decision,
-  )
+      : decision
+  })
 }
 
 /** The part of a group's size that is tried after the whole was too much for the org's own code. */

@@ -20,7 +20,7 @@ export type Decision =
   | Retry
   /** A limit of the org turned the call away: again once the installation may send, no attempt spent. */
   | { move: 'defer'; errors: ProviderError[] }
-  | { move: 'doubt'; errors: ProviderError[] }
+  | { move: 'doubt'; errors: ProviderError[]; lost?: true }
 
 /** It is sent again. */
 export interface Retry {
@@ -33,10 +33,13 @@ export interface Retry {
   maxRecords?: number
   /** It was sent as one with other writes to its record and failed with them: from now on it goes by itself. */
   alone?: true
+  /** The answer was lost: it may have been written already. */
+  lost?: true
 }
 
 /** First wait up to 1 s, doubling up to 5 minutes: a lock clears in seconds, a quota within the next call (facts 8, contract 6.9). */
 export const retryBounds: BackoffBounds = { baseMs: 1_000, capMs: 300_000 }
+
 /**
  * Decides what becomes of one member of a group from what came of its call: a pure function of the
  * answer, the write and one random number (design, Deciding).
@@ -96,14 +99,36 @@ function decideFailure(failure: Failure, write: Decidable, random: number): Deci
  */
 function decideLost(write: Decidable, errors: ProviderError[], random: number): Decision {
   const isSafe = write.type !== 'create' || write.idempotent
-  if (isSafe && write.deadlineSeconds > 0) return retry(write, errors, random)
-  const unknown: ProviderError = {
-    code: 'OUTCOME_UNKNOWN',
-    message: 'The request was sent but no usable answer came: the record may or may not have been written.',
-    fields: [],
-  }
-  return { move: 'doubt', errors: [unknown, ...errors] }
+  const decision = isSafe ? retry(write, errors, random) : null
+  if (decision?.move === 'retry') return { ...decision, lost: true }
+  return lostInDoubt(errors)
 }
+
+/** For what is not sent again although its answer was lost. */
+export const lostInDoubt = (errors: ProviderError[]): Decision => ({
+  move: 'doubt',
+  errors: [noAnswer, ...errors],
+  lost: true,
+})
+
+const noAnswer: ProviderError = {
+  code: 'OUTCOME_UNKNOWN',
+  message: 'The request was sent but no usable answer came: the record may or may not have been written.',
+  fields: [],
+}
+
+const noEarlierAnswer: ProviderError = {
+  code: 'OUTCOME_UNKNOWN',
+  message:
+    'The answer to an earlier try was lost: it may or may not have written the record. What ended it now does not tell.',
+  fields: [],
+}
+
+/** For what ends otherwise than by success although an earlier try may have written it. */
+export const inDoubt = (errors: ProviderError[]): Decision => ({
+  move: 'doubt',
+  errors: [noEarlierAnswer, ...errors],
+})
 
 /** Again after a jittered wait; the last try comes at the deadline itself, and none after it. */
 export function retry(write: Decidable, errors: ProviderError[], random: number): Decision {

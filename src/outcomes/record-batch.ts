@@ -34,6 +34,7 @@ export const unsettled: Omit<Settlement, 'writeId' | 'state'> = {
   spent: true,
   maxRecords: null,
   alone: false,
+  lost: false,
 }
 
 /** Outcomes counted, for the log line of the batch. */
@@ -151,10 +152,18 @@ export function toSettlement(writeId: string, decision: Decision): Settlement {
     case 'fail':
       return { ...unsettled, writeId, state: 'failed', errors: decision.errors }
     case 'doubt':
-      return { ...unsettled, writeId, state: 'in_doubt', errors: decision.errors }
+      return {
+        ...unsettled,
+        writeId,
+        state: 'in_doubt',
+        errors: decision.errors,
+        lost: decision.lost === true,
+      }
     case 'retry': {
-      const { errors, delaySeconds, rolledBack = false, maxRecords = null, alone = false } = decision
-      return { ...unsettled, writeId, state: 'queued', errors, delaySeconds, rolledBack, maxRecords, alone }
+      const { errors, delaySeconds } = decision
+      const { rolledBack = false, maxRecords = null, alone = false, lost = false } = decision
+      const again = { errors, delaySeconds, rolledBack, maxRecords, alone, lost }
+      return { ...unsettled, writeId, state: 'queued', ...again }
     }
     case 'defer':
       return { ...unsettled, writeId, state: 'queued', errors: decision.errors, spent: false }

@@ -1,5 +1,6 @@
 import type { Tx } from '../db/connect.ts'
 import { MAX_GROUP } from '../model/write.ts'
+import { maybeWritten } from './maybe-written.ts'
 import { freeWrites, type NextWrite, type WokenLane } from './record-order.ts'
 
 /**
@@ -15,7 +16,8 @@ export const findBehind = (tx: Tx, installationId: string, writeIds: string[]): 
     order by w.record_key, w.seq`
 
 /**
- * Cancels queued writes of one lane, counts them out of it and frees what waited behind them. Call it
+ * Cancels queued writes of one lane, counts them out of it and frees what waited behind them. What an
+ * earlier try may have written is not sent again either, but in doubt: "cancelled" says not written. Call it
  * with the order lock held and the lanes locked: the writes' own, and those of {@link findBehind}.
  *
  * @returns how many were cancelled, and the lanes that are due sooner now
@@ -44,7 +46,11 @@ export async function cancelWrites(
         max_records = case when o.any_left then lane.max_records else ${MAX_GROUP} end
       from counted c, left_over o where lane.id = ${laneId}
     )
-    update write set state = 'cancelled', blocked = false, ended_at = statement_timestamp(), updated_at = statement_timestamp()
+    update write set
+      state = case when lost_in is null then 'cancelled' else 'in_doubt' end,
+      errors = case when lost_in is null or errors -> 0 ->> 'code' = ${maybeWritten.code} then errors
+                    else ${tx.json([{ ...maybeWritten }])} || coalesce(errors, '[]') end,
+      blocked = false, ended_at = statement_timestamp(), updated_at = statement_timestamp()
     where id = any (${writeIds}::uuid[]) and lane_id = ${laneId} and state = 'queued'
     returning id`
   return { moved: cancelled.length, wake: behind.length > 0 ? await freeWrites(tx, behind) : [] }

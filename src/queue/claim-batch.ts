@@ -31,6 +31,8 @@ export interface ClaimedWrite {
   attempts: number
   /** Rounds in which it was undone with its group and sent again. */
   rollbacks: number
+  /** The batches in which it was sent and whose answers were lost: each may have written it. */
+  lostIn: string[]
   /** Seconds until retries end; negative when they have. */
   deadlineSeconds: number
   /** Fields that are sent only where the provider's record has no value yet. */
@@ -76,6 +78,7 @@ export interface ClaimedRow {
   record: string
   attempts: number
   rollbacks: number
+  lost_in: string[] | null
   deadline_seconds: number
   if_empty: string[] | null
   installation_id: string
@@ -142,7 +145,9 @@ export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
     with lane_row as materialized (
       select * from lane where id = ${request.laneId}
     ), near as materialized (
-      select w.id, w.seq, w.available_at, w.due_at, w.max_records, w.bytes, w.attempts, w.parents,
+      select w.id, w.seq, w.available_at, w.max_records, w.bytes, w.attempts, w.parents,
+        -- what was there when the lane was flushed is due
+        case when w.seq <= (select flushed_seq from lane_row) then least(w.due_at, statement_timestamp()) else w.due_at end as due_at,
         coalesce(w.parents && ${request.heldParents}::uuid[], false) as shut
       from write w
       where w.lane_id = ${request.laneId} and w.state = 'queued' and not w.blocked and w.available_at <= statement_timestamp()
@@ -225,7 +230,7 @@ export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
     ), claimed as (
       update write w set state = 'sending', batch_id = ${request.batchId}, updated_at = statement_timestamp()
       where w.id = any (array(select id from picked)) and w.state = 'queued'
-      returning w.id, w.record, w.attempts, w.rollbacks, w.if_empty,
+      returning w.id, w.record, w.attempts, w.rollbacks, w.lost_in, w.if_empty,
                 extract(epoch from w.deadline_at - statement_timestamp())::float8 as deadline_seconds
     )
     select c.*, l.installation_id, l.project_id, l.object_name, l.type, l.external_id_field, l.all_or_none,
@@ -275,6 +280,7 @@ export function toClaimedBatch(
       record: row.record,
       attempts: row.attempts,
       rollbacks: row.rollbacks,
+      lostIn: row.lost_in ?? [],
       deadlineSeconds: row.deadline_seconds,
       ifEmpty: row.if_empty,
     })),

@@ -76,7 +76,7 @@ export async function claimWrites(tx: Tx, claim: WriteClaim): Promise<ClaimedBat
       update write w set state = 'sending', blocked = false, batch_id = ${claim.batchId},
         updated_at = statement_timestamp()
       where w.id = any (array(select id from picked)) and w.state = 'queued'
-      returning w.id, w.record, w.attempts, w.rollbacks, w.if_empty,
+      returning w.id, w.record, w.attempts, w.rollbacks, w.lost_in, w.if_empty,
                 extract(epoch from w.deadline_at - statement_timestamp())::float8 as deadline_seconds
     )
     select c.*, l.installation_id, l.project_id, l.object_name, l.type, l.external_id_field, l.all_or_none,

@@ -4,6 +4,7 @@ import { findNextWrites, freeWrites, lockOrder, type WokenLane } from './record-
 import { findBehind } from './cancel-operation.ts'
 import { endOperations } from './end-operations.ts'
 import { lockLanes } from './hasten-heads.ts'
+import { maybeWritten } from './maybe-written.ts'
 import { announceEnded } from './outcome-channel.ts'
 
 /** The installation of a lane, which never changes; null when the lane is not there. */
@@ -39,7 +40,8 @@ export async function holdLane(
 
 /**
  * Ends writes of a held lane whose time is up, at most `limit`; call it again while it ends that many.
- * A write that was never tried has until it would have left, if that is later than its deadline.
+ * A write that was never tried has until it would have left, if that is later than its deadline. One
+ * that an earlier try may have written is in doubt.
  */
 export async function failExpired(
   tx: Tx,
@@ -65,7 +67,11 @@ export async function failExpired(
     ), counted as (
       update lane set waiting = waiting - (select count(*) from expired where attempts = 0 and not blocked) where id = ${laneId}
     )
-    update write set state = 'failed', errors = coalesce(errors, ${tx.json([{ ...error }])}), ended_at = now(), updated_at = now()
+    update write set
+      state = case when lost_in is null then 'failed' else 'in_doubt' end,
+      errors = case when lost_in is null or errors -> 0 ->> 'code' = ${maybeWritten.code} then '[]'
+                    else ${tx.json([{ ...maybeWritten }])} end || coalesce(errors, ${tx.json([{ ...error }])}),
+      ended_at = now(), updated_at = now()
     where id = any (array(select id from expired)) and state = 'queued'
     returning id, record_key, operation_id`
   await announceEnded(tx, await endOperations(tx, ended))

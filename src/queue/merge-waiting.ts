@@ -10,6 +10,7 @@ interface Joined {
   record: string
   attempts: number
   rollbacks: number
+  lost_in: string[] | null
   deadline_seconds: number
   if_empty: string[] | null
 }
@@ -40,7 +41,7 @@ export async function joinMerged(tx: Tx, batch: ClaimedBatch): Promise<void> {
         merged_into = j.head, updated_at = statement_timestamp()
       from joining j
       where w.id = any (array(select id from joining)) and w.id = j.id and w.state = 'queued'
-      returning w.id, j.head, j.seq, w.record, w.attempts, w.rollbacks, w.if_empty,
+      returning w.id, j.head, j.seq, w.record, w.attempts, w.rollbacks, w.lost_in, w.if_empty,
         extract(epoch from w.deadline_at - statement_timestamp())::float8 as deadline_seconds
     ), marked as (
       update write set merged = true where id in (select head from joining)
@@ -57,6 +58,7 @@ export async function joinMerged(tx: Tx, batch: ClaimedBatch): Promise<void> {
       record: row.record,
       attempts: row.attempts,
       rollbacks: row.rollbacks,
+      lostIn: row.lost_in ?? [],
       deadlineSeconds: row.deadline_seconds,
       ifEmpty: row.if_empty,
     })),

@@ -21,6 +21,7 @@ export async function resolveWrites(
         select jsonb_agg(error order by place) from jsonb_array_elements(w.errors) with ordinality as e (error, place)
         where error ->> 'code' <> 'OUTCOME_UNKNOWN'
       ), w.errors) end,
+      lost_in = null,
       ended_at = statement_timestamp(),
       updated_at = statement_timestamp()
     from lane l

@@ -22,6 +22,8 @@ export interface Settlement {
   alone: boolean
   /** For `queued`: whether it was undone with its group by another's error. */
   rolledBack: boolean
+  /** Whether the answer to this try was lost, so that it may have written the record. */
+  lost: boolean
 }
 
 /** What is recorded of the batch as a whole. */
@@ -119,6 +121,9 @@ interface MovedRow {
   operation_id: string | null
 }
 
+/** Lost tries that are told apart of one write. */
+const MAX_LOST_IN = 32
+
 /** Moves the members and writes the attempt of each, in one statement. */
 const moveMembers = (tx: Tx, batch: BatchRecord, settlements: Settlement[]) => tx<MovedRow[]>`
   with decided as (
@@ -129,9 +134,10 @@ const moveMembers = (tx: Tx, batch: BatchRecord, settlements: Settlement[]) => t
       ${settlements.map((s) => s.delaySeconds)}::float8[], ${settlements.map((s) => (s.rolledBack ? 1 : 0))}::int[],
       ${settlements.map((s) => (batch.called && s.spent ? 1 : 0))}::int[],
       ${settlements.map((s) => (batch.called && !s.spent ? 1 : 0))}::int[],
-      ${settlements.map((s) => s.maxRecords)}::smallint[], ${settlements.map((s) => (s.alone ? 1 : 0))}::int[]
+      ${settlements.map((s) => s.maxRecords)}::smallint[], ${settlements.map((s) => (s.alone ? 1 : 0))}::int[],
+      ${settlements.map((s) => (s.lost ? 1 : 0))}::int[]
     ) with ordinality as t (id, state, record_id, created, errors, delay_seconds, rolled_back, spent, deferred,
-                            max_records, alone, place)
+                            max_records, alone, lost, place)
   ), moved as (
     update write w set
       state = d.state,
@@ -159,6 +165,11 @@ const moveMembers = (tx: Tx, batch: BatchRecord, settlements: Settlement[]) => t
       merged = w.merged and d.state not in ('queued', 'sending'),
       merged_into = case when d.state = 'queued' then null else w.merged_into end,
       alone = w.alone or d.alone = 1,
+      -- What has failed is known not to be written by any try. Past the bound, a mark that no other write
+      -- has: from then on the company that it was in proves nothing.
+      lost_in = case when d.state in ('succeeded', 'failed') then null when d.lost = 0 then w.lost_in
+        when cardinality(w.lost_in) >= ${MAX_LOST_IN} then array[w.id]
+        else array_append(w.lost_in, ${batch.batchId}::uuid) end,
       ended_at = case when d.state in ('queued', 'sending') then null else now() end,
       updated_at = now()
     from decided d

@@ -12,6 +12,7 @@ import {
   attemptsOf,
   batchesOf,
   inTurn,
+  invalid,
   locked,
   lost,
   notSent,
@@ -198,6 +199,22 @@ describe('a synchronous call without an outcome in time', () => {
     expect(outcome).toMatchObject({ kind: 'ended', records: [{ ok: false, errors: refused.errors }] })
     expect(state).toBe('failed 2')
   })
+
+  it.each([
+    ['cut_off', lost()],
+    ['timeout', lost('TIMEOUT')],
+  ])(
+    'is in doubt when a first try was lost (%s) and the refusal may come from what it wrote',
+    async (because, first) => {
+      const { id, outcome, state } = await send(updateLane(), inTurn(first, answered(invalid)))
+      expect(outcome).toEqual({ kind: 'unknown', because, reason: invalid.errors[0]!.message })
+      expect(state).toBe('in_doubt 2')
+      expect((await errorsOf(id))!.map(({ code }) => code)).toEqual([
+        'OUTCOME_UNKNOWN',
+        invalid.errors[0]!.code,
+      ])
+    },
+  )
 })
 
 describe('a synchronous call and the limits of the org', () => {

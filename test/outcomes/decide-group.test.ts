@@ -17,6 +17,7 @@ const member: GroupMember = {
   attempts: 1,
   deadlineSeconds: 3600,
   rollbacks: 0,
+  lostIn: [],
 }
 const ok: RecordAnswer = { ok: true, recordId: 'a', created: true }
 const rolledBack: RecordAnswer = {

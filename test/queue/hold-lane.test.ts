@@ -76,4 +76,30 @@ describe('a lane that cannot be sent', () => {
     expect(views[1]!.errors).toEqual([own])
     await expectLanesTrue(sql())
   })
+
+  it('leaves in doubt what an earlier try may have written', async () => {
+    const lane = laneKey({ type: 'update' })
+    const ids = await addWrites(
+      sql(),
+      Array.from({ length: 3 }, () => incoming(lane, { delaySeconds: 0 })),
+    )
+    const [, told, retried] = ids
+    const own = { code: 'ECONNRESET', message: 'cut off', fields: [] }
+    const unknown = { code: 'OUTCOME_UNKNOWN', message: 'unknown', fields: [] }
+    await sql()`update write set deadline_at = now() - interval '1 s', lost_in = array[id], attempts = 1 where id = any (${ids}::uuid[])`
+    await sql()`update write set errors = ${sql().json([own])} where id = ${told!}`
+    await sql()`update write set errors = ${sql().json([unknown, own])} where id = ${retried!}`
+    const laneId = await laneIdOf(sql(), lane)
+    await sql()`update lane set waiting = 0 where id = ${laneId}`
+    const at = { laneId, installationId: lane.installationId }
+    expect((await sql().begin((tx) => failExpired(tx, at, reason, 10))).ended).toBe(3)
+    const views = await Promise.all(ids.map((id) => readWrite(sql(), lane.projectId, id)))
+    expect(views.map((view) => view!.state)).toEqual(['in_doubt', 'in_doubt', 'in_doubt'])
+    const codes = views.map((view) => view!.errors!.map(({ code }) => code))
+    expect(codes).toEqual([
+      ['OUTCOME_UNKNOWN', reason.code],
+      ['OUTCOME_UNKNOWN', 'ECONNRESET'],
+      ['OUTCOME_UNKNOWN', 'ECONNRESET'],
+    ])
+  })
 })

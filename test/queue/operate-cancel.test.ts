@@ -58,6 +58,27 @@ describe('cancelling', () => {
     ])
   })
 
+  it('leaves in doubt one that an earlier try may have written: it is not sent again, and can be resolved', async () => {
+    const lane = updates()
+    const { id } = await settled(lane, () => ({
+      state: 'queued',
+      delaySeconds: 3600,
+      errors: [failure('ECONNRESET')],
+      lost: true,
+    }))
+    expect(await byHand().cancel(asks(lane, id))).toEqual({ kind: 'moved' })
+    expect(await rows([id])).toMatchObject([
+      { state: 'in_doubt', ended: true, errors: [{ code: 'OUTCOME_UNKNOWN' }, { code: 'ECONNRESET' }] },
+    ])
+    expect(await byHand().resolve(asks(lane, id), { success: false, recordId: null })).toEqual({
+      kind: 'moved',
+    })
+    expect(await byHand().retry(asks(lane, id))).toEqual({ kind: 'moved' })
+    expect(await byHand().cancel(asks(lane, id))).toEqual({ kind: 'moved' })
+    // somebody has looked: it was not written
+    expect(await rows([id])).toMatchObject([{ state: 'cancelled' }])
+  })
+
   it('refuses what is being sent or has ended, and says so', async () => {
     const lane = laneKey()
     const [id] = await addWrites(sql(), [incoming(lane, { delaySeconds: 0 })])

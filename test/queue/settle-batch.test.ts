@@ -181,4 +181,28 @@ describe('settling a batch', () => {
     expect(await isFound(24 * 3600)).toBe(true)
     await settle(sql(), batch, () => ({ state: 'queued' }))
   })
+
+  it('keeps in which batches its answer was lost, within a bound, until it is known what became of it', async () => {
+    const { ids, laneId, batch } = await claimed(2)
+    const lostIn = async (): Promise<(string[] | null)[]> => {
+      const rows = await sql()<
+        { id: string; lostIn: string[] | null }[]
+      >`select id, lost_in as "lostIn" from write where id = any (${ids}::uuid[])`
+      return ids.map((id) => rows.find((row) => row.id === id)!.lostIn)
+    }
+    await settle(sql(), batch, (index) => ({ state: 'queued', lost: index === 0 }))
+    expect(await lostIn()).toEqual([[batch.batchId], null])
+    const again = (await claim(sql(), laneId)).batch!
+    expect(again.members.map((member) => member.lostIn)).toEqual([[batch.batchId], []])
+    await settle(sql(), again, () => ({ state: 'queued', lost: true }))
+    expect(await lostIn()).toEqual([[batch.batchId, again.batchId], [again.batchId]])
+    await sql()`update write set lost_in = array_fill(${newId()}::uuid, array[32]) where id = ${ids[0]!}`
+    const third = (await claim(sql(), laneId)).batch!
+    await settle(sql(), third, () => ({ state: 'queued', lost: true }))
+    // a mark of its own: what it shared with others is not known any more
+    expect(await lostIn()).toEqual([[ids[0]], [again.batchId, third.batchId]])
+    const last = (await claim(sql(), laneId)).batch!
+    await settle(sql(), last, (index) => ({ state: index === 0 ? 'failed' : 'in_doubt' }))
+    expect(await lostIn()).toEqual([null, [again.batchId, third.batchId]])
+  })
 })

@@ -156,6 +156,7 @@ export const settle = (
         spent: true,
         maxRecords: null,
         alone: false,
+        lost: false,
         ...decide(index),
       })),
     ),

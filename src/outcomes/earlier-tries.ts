@@ -1,0 +1,96 @@
+import type { CallAnswer, ProviderError } from '../model/outcome.ts'
+import type { WriteType } from '../model/write.ts'
+import { inDoubt, type Decision } from './decide.ts'
+
+/*
+ * What is to be said of a write that fails after the answer to an earlier try of it was lost: that try may
+ * have written it, so `failed` would be a guess (contract sections 6.2 and 6.5). It has failed only if what
+ * ended it shows that the earlier try was refused as well; else it is in doubt, with the provider's errors.
+ *
+ * - A refusal of what the record itself says (a text too long, an unknown field) met the earlier try too:
+ *   the same record was in it. So it shows that this record was never written and, of a group that is
+ *   written as a whole or not at all, that none was in whose lost tries the record was along.
+ * - Any other refusal may come from what has changed in between, by others or by the write itself: the record
+ *   was deleted, an approval locked it, the lost try moved it into a stage that no rule lets it leave, or
+ *   made the very value that the next try clashes with. It shows nothing of the earlier try.
+ * - Neither does the end of the time, a limit, or the error of a record that joined the group later.
+ */
+
+/** A member's lost tries. */
+export interface EarlierTries {
+  type: WriteType
+  position: number
+  /** The batches in which it was sent and whose answers were lost: each may have written it. */
+  lostIn: readonly string[]
+  /** Fields that were sent in some tries and perhaps not in others. */
+  ifEmpty?: readonly string[] | null
+}
+
+/** Refusals that depend on nothing but what the record says (facts 7). */
+const OF_THE_RECORD: ReadonlySet<string> = new Set([
+  'INVALID_EMAIL_ADDRESS',
+  'INVALID_FIELD',
+  'INVALID_ID_FIELD',
+  'INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST',
+  'INVALID_TYPE',
+  'INVALID_TYPE_ON_FIELD_IN_RECORD',
+  'JSON_PARSER_ERROR',
+  'MALFORMED_ID',
+  'MISSING_ARGUMENT',
+  'NUMBER_OUTSIDE_VALID_RANGE',
+  'REQUIRED_FIELD_MISSING',
+  'STRING_TOO_LONG',
+])
+
+/** An upsert needs its fields only where it makes the record, which may have been there at the earlier try. */
+const isOfTheRecord = (type: WriteType, { code }: ProviderError): boolean =>
+  OF_THE_RECORD.has(code) && !(type === 'upsert' && code === 'REQUIRED_FIELD_MISSING')
+
+/** Whether a member was along in all the lost tries of another. */
+export const wasAlong = (member: EarlierTries, other: EarlierTries): boolean =>
+  other.lostIn.every((batchId) => member.lostIn.includes(batchId))
+
+/** What a group is written by. */
+interface Rules {
+  allOrNone: boolean
+  /** Whether waiting writes to one record are sent as one. */
+  merge?: boolean
+}
+
+/** The members whose lost tries are shown, by this answer, to have written nothing. */
+function findUnwritten<M extends EarlierTries>(answer: CallAnswer, members: M[], rules: Rules): Set<M> {
+  // What was sent in its name was not the same each time: with other writes' values, or without some fields.
+  const isSame = (member: M): boolean => rules.merge !== true && (member.ifEmpty ?? null) === null
+  const isRefused = (member: M, errors: ProviderError[]): boolean =>
+    isSame(member) && errors.some((error) => isOfTheRecord(member.type, error))
+  if (answer.kind === 'refused') {
+    // Some record is at fault, it is not known which: all of them must have been along.
+    const isProof =
+      answer.errorClass === 'permanent' && members.every((member) => isRefused(member, answer.errors))
+    if (!isProof) return new Set()
+    return new Set(members.filter((member) => members.every((other) => wasAlong(other, member))))
+  }
+  if (answer.kind !== 'answered') return new Set()
+  const refused = members.filter((member) => {
+    const record = answer.records[member.position]
+    return record?.ok === false && record.errorClass === 'permanent' && isRefused(member, record.errors)
+  })
+  if (!rules.allOrNone) return new Set(refused)
+  return new Set(members.filter((member) => refused.some((other) => wasAlong(other, member))))
+}
+
+/** Puts what would fail, but may have been written by an earlier try, in doubt instead. */
+export function doubtEarlierTries(
+  decisions: Decision[],
+  answer: CallAnswer,
+  members: EarlierTries[],
+  rules: Rules,
+): Decision[] {
+  if (members.every(({ lostIn }) => lostIn.length === 0)) return decisions
+  const unwritten = findUnwritten(answer, members, rules)
+  return decisions.map((decision, index) => {
+    const member = members[index]
+    if (decision.move !== 'fail' || member === undefined) return decision
+    return member.lostIn.length === 0 || unwritten.has(member) ? decision : inDoubt(decision.errors)
+  })
+}
