@@ -2,10 +2,9 @@ import type { Sql, Tx } from '../db/connect.ts'
 import { WritebackError } from '../kernel/errors.ts'
 import { newId } from '../kernel/ids.ts'
 import type { Credentials } from '../model/credentials.ts'
+import { graceSeconds } from '../model/lease.ts'
 import { announce } from './announce.ts'
 
-/** Seconds for which one process may be the only one to refresh; a refresh that takes longer counts as dead. */
-export const LEASE_SECONDS = 90
 /** A session refused this soon after it was minted, in seconds, was refused for other reasons than its age. */
 const QUICK_SECONDS = 60
 /** That many quick refusals in a row end the refreshing: it does not help. */
@@ -71,12 +70,16 @@ export async function readSession(sql: Sql, id: string): Promise<StoredSession> 
 }
 
 /** Locks the row, so that of all processes one decides at a time. Not for key: installations may still refer to it. */
-async function lockState(tx: Tx, id: string): Promise<ConnectionState> {
+async function lockState(tx: Tx, id: string, leaseSeconds: number): Promise<ConnectionState> {
   const [row] = await tx<ConnectionState[]>`
     select provider, status, status_reason as reason, credential_type as "credentialType", credentials, session,
       session_version as version, rotates, quick_refusals as "quickRefusals",
       session_at > now() - ${QUICK_SECONDS} * interval '1 second' as "isYoung",
-      case when refresh_lease is null then 'none' when refresh_until > now() then 'held' else 'dead' end as lease
+      case when refresh_lease is null then 'none'
+           when refresh_until > now() then 'held'
+           -- after a restart of the server, those who live have had no way to say so
+           when pg_postmaster_start_time() > now() - make_interval(secs => ${graceSeconds(leaseSeconds)}) then 'held'
+           else 'dead' end as lease
     from connection where id = ${id}
     for no key update`
   if (row === undefined) throw noConnection(id)
@@ -97,12 +100,22 @@ function hopeless(state: ConnectionState, refusals: number): string | null {
   return null
 }
 
-async function breakLocked(tx: Tx, id: string, reason: string): Promise<void> {
+/** @param isLeft whether the lease stays with whoever had it: should they live, they know what became of the token */
+async function breakLocked(tx: Tx, id: string, reason: string, isLeft = false): Promise<void> {
   await tx`
     update connection set status = 'broken', status_reason = ${reason}, session = null,
-      refresh_lease = null, refresh_until = null, quick_refusals = 0, updated_at = now()
+      refresh_lease = case when ${isLeft} then refresh_lease end,
+      refresh_until = case when ${isLeft} then refresh_until end, quick_refusals = 0, updated_at = now()
     where id = ${id}`
   await announce(tx, 'connection', id)
+}
+
+/** Who asks for the right to refresh. */
+export interface RefreshAsker {
+  /** Seconds without a sign of life after which a refresh under way counts as dead. */
+  leaseSeconds: number
+  /** Whether this process has been in touch for long enough to judge others by their silence. */
+  mayTake: boolean
 }
 
 /**
@@ -112,9 +125,14 @@ async function breakLocked(tx: Tx, id: string, reason: string): Promise<void> {
  *
  * @throws {WritebackError} NOT_FOUND
  */
-export async function claimRefresh(sql: Sql, id: string, staleVersion: number): Promise<ClaimAnswer> {
+export async function claimRefresh(
+  sql: Sql,
+  id: string,
+  staleVersion: number,
+  { leaseSeconds, mayTake }: RefreshAsker,
+): Promise<ClaimAnswer> {
   return sql.begin(async (tx): Promise<ClaimAnswer> => {
-    const state = await lockState(tx, id)
+    const state = await lockState(tx, id, leaseSeconds)
     if (state.status === 'broken') return { kind: 'broken', reason: state.reason ?? 'unknown' }
     if (state.session !== null && state.version > staleVersion)
       return {
@@ -123,17 +141,17 @@ export async function claimRefresh(sql: Sql, id: string, staleVersion: number): 
         version: state.version,
         isUnproven: state.quickRefusals > 0,
       }
-    if (state.lease === 'held') return { kind: 'wait' }
+    if (state.lease === 'held' || (state.lease === 'dead' && !mayTake)) return { kind: 'wait' }
     const refusals = state.session !== null && state.isYoung ? state.quickRefusals + 1 : 0
     const reason = hopeless(state, refusals)
     if (reason !== null) {
-      await breakLocked(tx, id, reason)
+      await breakLocked(tx, id, reason, reason === lostAnswer)
       return { kind: 'broken', reason }
     }
     const lease = newId()
     await tx`
       update connection set refresh_lease = ${lease},
-        refresh_until = now() + ${LEASE_SECONDS} * interval '1 second'
+        refresh_until = now() + make_interval(secs => ${leaseSeconds})
       where id = ${id}`
     const { provider, credentials, rotates } = state
     return {
@@ -150,6 +168,24 @@ export async function claimRefresh(sql: Sql, id: string, staleVersion: number): 
   })
 }
 
+/**
+ * A sign of life of the one who may refresh. One that has run out and that nobody has taken since is
+ * taken up again.
+ *
+ * @returns false when it was lost meanwhile
+ */
+export async function extendRefresh(
+  sql: Sql,
+  id: string,
+  claim: Claim,
+  leaseSeconds: number,
+): Promise<boolean> {
+  const extended = await sql`
+    update connection set refresh_until = now() + make_interval(secs => ${leaseSeconds})
+    where id = ${id} and refresh_lease = ${claim.lease} and status = 'working'`
+  return extended.count > 0
+}
+
 /** What a mint brought, encrypted. */
 export interface MintedRow {
   session: Buffer
@@ -159,7 +195,8 @@ export interface MintedRow {
 
 /**
  * Keeps a minted session and what replaces the credentials, in one statement. May be repeated when it is
- * not known whether it was committed.
+ * not known whether it was committed. A connection that was broken because this refresh was taken for dead
+ * works again: nobody has presented its token since.
  *
  * @returns whether it is kept; false when the right to do so was lost meanwhile
  */
@@ -168,19 +205,20 @@ export async function keepSession(sql: Sql, id: string, claim: Claim, minted: Mi
     update connection set session = ${minted.session}, session_version = ${claim.version}, session_at = now(),
       credentials = coalesce(${minted.rotatedCredentials}::bytea, credentials),
       rotates = ${minted.rotatedCredentials !== null}, quick_refusals = ${claim.refusals},
-      refresh_lease = null, refresh_until = null, updated_at = now()
+      status = 'working', status_reason = null, refresh_lease = null, refresh_until = null, updated_at = now()
     where id = ${id} and (refresh_lease = ${claim.lease} or session = ${minted.session})`
   return kept.count > 0
 }
 
 /**
- * Gives the right to refresh back unused.
+ * Gives the right to refresh back with the token as good as before; a connection that was broken because
+ * this refresh was taken for dead works again.
  *
  * @returns false when it was lost meanwhile
  */
 export async function releaseRefresh(sql: Sql, id: string, claim: Claim): Promise<boolean> {
   const released = await sql`
-    update connection set refresh_lease = null, refresh_until = null
+    update connection set status = 'working', status_reason = null, refresh_lease = null, refresh_until = null
     where id = ${id} and refresh_lease = ${claim.lease}`
   return released.count > 0
 }

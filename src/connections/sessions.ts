@@ -6,21 +6,27 @@ import { systemClock, type Clock } from '../kernel/clock.ts'
 import { messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
 import type { Credentials, MintedSession, Session } from '../model/credentials.ts'
+import { DEFAULT_LEASE_SECONDS, graceSeconds } from '../model/lease.ts'
 import { announcedConnection, SETUP_CHANNEL } from './announce.ts'
 import { CipherError, type Cipher } from './cipher.ts'
 import { credentialsPurpose, sessionPurpose } from './connections.ts'
-import { ConnectionBroken, isMintFailure, SessionUnavailable, type MintFailure } from './session-errors.ts'
+import { Cooldowns } from './cooldowns.ts'
+import { dropOldest, HeldSessions, type OpenSession } from './held-sessions.ts'
+import { answerInTime, holdingRefresh, type RefreshLease } from './refresh-lease.ts'
+import { ConnectionBroken, isMintFailure, SessionUnavailable } from './session-errors.ts'
 import {
   breakConnection,
   claimRefresh,
   keepSession,
-  LEASE_SECONDS,
   lostAnswerReason,
   proveSession,
   readSession,
   releaseRefresh,
   type Claim,
+  type ClaimAnswer,
 } from './session-store.ts'
+
+export type { OpenSession } from './held-sessions.ts'
 
 /*
  * Sessions, shared by all processes.
@@ -28,7 +34,10 @@ import {
  * One process at a time refreshes a connection. Who may is decided under a lock of the connection's row,
  * and the right is a lease committed before the login host is called: a lock held during that call
  * would tie up a connection of the pool for as long as a slow login host likes, so that a few of them
- * could stop every other customer's writes, and a process that dies in the call would leave no trace.
+ * could stop every other customer's writes, and a process that dies in the call would leave no trace. For
+ * as long as it is at it, the process gives signs of life; silent for the length of the lease, it counts as
+ * dead. Not before a process that was out of touch itself, or a server that was restarted, has left those
+ * who live the time to say so. One that cannot give its signs stops its call when its lease runs out.
  *
  * What is minted is committed before anybody gets it. Under refresh token rotation (facts 1.2) the token
  * that was used is spent, so the new one is saved with all that the lease's time allows, and a token
@@ -37,7 +46,8 @@ import {
  * A lost answer is the hard case: whether the token was spent is not known. While rotation has not been
  * seen for the connection, the refresh is simply tried again. Once it has been seen, an answer that did
  * not come (cut off, timed out, the process died) breaks the connection: presenting a spent token
- * would read as theft and revoke the grant. An answer that did come and says that the login host failed
+ * would read as theft and revoke the grant. Should a process live that was taken for dead, it mends that:
+ * nobody else has presented the token, so its call goes on, and what it learns is saved. An answer that did come and says that the login host failed
  * (5xx) is tried again all the same: it handed out no token that it knows of, and breaking there would
  * turn each short outage of a login host into a new consent by every customer.
  *
@@ -48,14 +58,11 @@ import {
  * nobody waits for it: whoever did asks anew.
  */
 
-/** A session and its number; the number says which one was refused when a new one is asked for. */
-export interface OpenSession {
-  session: Session
-  version: number
-}
-
-/** Opens sessions at the provider. Fails with an error of the shape of `SessionError`. */
-export type Mint = (provider: string, credentials: Credentials) => Promise<MintedSession>
+/**
+ * Opens sessions at the provider; the signal says when its answer is of no use any more. Fails with an error
+ * of the shape of `SessionError`.
+ */
+export type Mint = (provider: string, credentials: Credentials, signal: AbortSignal) => Promise<MintedSession>
 
 export interface SessionsOptions {
   sql: Sql
@@ -63,6 +70,8 @@ export interface SessionsOptions {
   mint: Mint
   logger: Logger
   clock?: Clock
+  /** Seconds without a sign of life after which a refresh under way counts as dead (default 30). The same for all processes. */
+  leaseSeconds?: number
   /** The most sessions held in memory (default 20,000). */
   max?: number
 }
@@ -91,21 +100,12 @@ export interface Sessions {
 
 /** How long one waits for another process's refresh before looking again, in milliseconds. */
 const waiting = { firstMs: 50, longestMs: 500 }
-/** Bounds of the wait after a failure that is not the credentials' fault: login hosts limit log-ins too. */
-const cooldown = { baseMs: 1_000, capMs: 30_000 }
-
-interface Cooldown {
-  until: number
-  failures: number
-  error: SessionUnavailable
-}
-
-/** Keeps a map within its bound by dropping what was put in first. */
-function dropOldest(map: Map<string, unknown>, max: number): void {
-  if (map.size <= max) return
-  const [oldest] = map.keys()
-  if (oldest !== undefined) map.delete(oldest)
-}
+/** Milliseconds after which a login host's answer counts as lost, whatever the provider's own limits are. */
+const MINT_MS = 45_000
+/** Milliseconds for which a minted session is tried to be saved: a rotated token that is not costs the customer a new consent. */
+const KEEP_MS = 45_000
+/** Milliseconds after which a session in question is used although the database has not said yet how it is. */
+const LOAD_PATIENCE_MS = 1_000
 
 /** One run that several callers wait for. */
 interface Flight {
@@ -116,28 +116,31 @@ interface Flight {
 
 class SessionKeeper implements Sessions {
   readonly #options: Required<SessionsOptions>
-  readonly #open = new Map<string, OpenSession>()
+  readonly #held: HeldSessions
   readonly #flights = new Map<string, Flight>()
-  readonly #cooldowns = new Map<string, Cooldown>()
+  readonly #cooldowns: Cooldowns
   /** Versions of sessions whose predecessors were refused right away, until they have worked. */
   readonly #unproven = new Map<string, number>()
   #renewed: (connectionId: string) => void = () => undefined
-  /** Counts what was dropped, so that a load that began before is not kept after. */
-  #drops = 0
   #listening: { unlisten: () => Promise<void> } | null = null
+  /** When this process was last known to be out of touch with the database, by the monotonic clock. */
+  #awayAt = -Infinity
 
   constructor(options: Required<SessionsOptions>) {
     this.#options = options
+    this.#held = new HeldSessions(options.max)
+    this.#cooldowns = new Cooldowns(options.clock, options.max)
   }
 
   async get(connectionId: string): Promise<OpenSession> {
-    return (
-      this.#open.get(connectionId) ?? (await this.#once('get', connectionId, () => this.#load(connectionId)))
-    )
+    const held = this.#held.get(connectionId)
+    if (held !== undefined && !this.#held.isInQuestion(connectionId)) return held
+    const loaded = this.#once('get', connectionId, () => this.#load(connectionId))
+    return held === undefined ? loaded : this.#loadedOr(connectionId, held, loaded)
   }
 
   async refresh(connectionId: string, staleVersion: number): Promise<OpenSession> {
-    const held = this.#open.get(connectionId)
+    const held = this.#held.get(connectionId)
     if (held !== undefined && held.version > staleVersion) return held
     const open = await this.#once('renew', connectionId, () => this.#renew(connectionId, staleVersion))
     // the flight that was joined may have been for an older session than the one refused here
@@ -159,11 +162,13 @@ class SessionKeeper implements Sessions {
 
   async start(): Promise<void> {
     const { sql } = this.#options
-    this.#listening ??= await sql.listen(
-      SETUP_CHANNEL,
-      (payload) => this.#hear(payload),
-      () => this.#dropAll(),
-    )
+    let isFirst = true
+    const connected = (): void => {
+      if (!isFirst) this.#awayAt = this.#options.clock.monotonic()
+      isFirst = false
+      this.#questionAll()
+    }
+    this.#listening ??= await sql.listen(SETUP_CHANNEL, (payload) => this.#hear(payload), connected)
   }
 
   async stop(): Promise<void> {
@@ -176,9 +181,8 @@ class SessionKeeper implements Sessions {
     const connection = announcedConnection(payload)
     if (connection === null) return
     const { id, isRenewed } = connection
-    this.#drops++
-    this.#open.delete(id)
-    this.#cooldowns.delete(id)
+    this.#held.dropChanged(id)
+    this.#cooldowns.forget(id)
     if (!isRenewed) return
     for (const what of ['get', 'renew'] as const) {
       this.#flights.get(`${what} ${id}`)?.overtaken.resolve(null)
@@ -187,10 +191,27 @@ class SessionKeeper implements Sessions {
     this.#renewed(id)
   }
 
-  #dropAll(): void {
-    this.#drops++
-    this.#open.clear()
-    this.#cooldowns.clear()
+  /** What was said meanwhile was missed. */
+  #questionAll(): void {
+    this.#held.questionAll()
+    this.#cooldowns.forgetAll()
+  }
+
+  /** The session in question while the database is away or slow; as it is there otherwise. */
+  async #loadedOr(id: string, held: OpenSession, loaded: Promise<OpenSession>): Promise<OpenSession> {
+    const { clock } = this.#options
+    const { promise: patience, resolve } = Promise.withResolvers<null>()
+    const cancel = clock.after(LOAD_PATIENCE_MS, () => resolve(null))
+    try {
+      const first = await Promise.race([loaded, patience])
+      // Known to be no good by now, it is no longer held.
+      return first ?? (this.#held.get(id) === held ? held : await loaded)
+    } catch (error) {
+      if (isDatabaseUnavailable(error) && this.#held.get(id) === held) return held
+      throw error
+    } finally {
+      cancel()
+    }
   }
 
   /** Shares one run among all who ask for the same meanwhile; one that is overtaken is made anew. */
@@ -213,41 +234,45 @@ class SessionKeeper implements Sessions {
   }
 
   async #load(id: string): Promise<OpenSession> {
-    const drops = this.#drops
+    const { changes } = this.#held
     const stored = await readSession(this.#options.sql, id)
+    if (stored.status === 'broken' || stored.session === null) this.#held.drop(id)
     if (stored.status === 'broken') throw new ConnectionBroken(id, stored.reason ?? 'unknown')
     if (stored.session === null) return this.refresh(id, stored.version)
-    return this.#hold(id, this.#readSession(id, { ...stored, session: stored.session }), drops)
-  }
-
-  /** Keeps a session in memory, unless the connection changed since `drops` was read. */
-  #hold(id: string, open: OpenSession, drops: number): OpenSession {
-    const held = this.#open.get(id)
-    if (held !== undefined && held.version > open.version) return held
-    if (drops !== this.#drops) return open
-    this.#open.set(id, open)
-    dropOldest(this.#open, this.#options.max)
-    return open
+    return this.#held.keep(id, this.#readSession(id, { ...stored, session: stored.session }), changes)
   }
 
   async #renew(id: string, staleVersion: number): Promise<OpenSession> {
-    const cooling = this.#cooldowns.get(id)
-    if (cooling !== undefined && cooling.until > this.#options.clock.monotonic()) throw cooling.error
-    this.#open.delete(id)
+    this.#cooldowns.check(id)
+    this.#held.drop(id)
     for (let waitMs = waiting.firstMs; ; waitMs = Math.min(waitMs * 2, waiting.longestMs)) {
-      const drops = this.#drops
-      const answer = await claimRefresh(this.#options.sql, id, staleVersion)
+      const { changes } = this.#held
+      const askedAt = this.#options.clock.monotonic()
+      const answer = await this.#claim(id, staleVersion)
       if (answer.kind === 'broken') throw new ConnectionBroken(id, answer.reason)
-      if (answer.kind === 'session') return this.#hold(id, this.#readSession(id, answer), drops)
+      if (answer.kind === 'session') return this.#held.keep(id, this.#readSession(id, answer), changes)
       if (answer.kind === 'mint') {
-        const minted = await this.#mint(id, answer.claim)
-        if (minted !== null) return this.#hold(id, minted, drops)
+        const minted = await holdingRefresh(this.#options, id, answer.claim, askedAt, (lease) =>
+          this.#mint(id, answer.claim, lease),
+        )
+        if (minted !== null) return this.#held.keep(id, minted, changes)
       } else await sleep(waitMs * (0.5 + Math.random()))
     }
   }
 
+  async #claim(id: string, staleVersion: number): Promise<ClaimAnswer> {
+    const { sql, clock, leaseSeconds } = this.#options
+    const mayTake = clock.monotonic() - this.#awayAt >= graceSeconds(leaseSeconds) * 1000
+    try {
+      return await claimRefresh(sql, id, staleVersion, { leaseSeconds, mayTake })
+    } catch (error) {
+      if (isDatabaseUnavailable(error)) this.#awayAt = clock.monotonic()
+      throw error
+    }
+  }
+
   /** A new session; null when the right to open one was lost meanwhile, so that the connection must be looked at again. */
-  async #mint(id: string, claim: Claim): Promise<OpenSession | null> {
+  async #mint(id: string, claim: Claim, lease: RefreshLease): Promise<OpenSession | null> {
     const { cipher, logger } = this.#options
     let credentials: Credentials
     try {
@@ -256,7 +281,12 @@ class SessionKeeper implements Sessions {
       await releaseRefresh(this.#options.sql, id, claim)
       throw this.#unreadable(id, error)
     }
-    const minted = await this.#callProvider(id, claim, credentials)
+    // held up for so long that another may be at it
+    if (lease.leftMs() <= 0) {
+      await releaseRefresh(this.#options.sql, id, claim)
+      return null
+    }
+    const minted = await this.#callProvider(id, claim, credentials, lease)
     if (minted === null) return null
     const { rotatedRefreshToken, ...session } = minted
     const rotated =
@@ -268,27 +298,29 @@ class SessionKeeper implements Sessions {
       rotatedCredentials: rotated === null ? null : cipher.encrypt(rotated, credentialsPurpose(id)),
     })
     if (!isKept) return null
-    this.#cooldowns.delete(id)
+    this.#cooldowns.forget(id)
     this.#noteProof(id, claim.version, claim.refusals > 0)
     logger.info({ connectionId: id, version: claim.version, rotated: rotated !== null }, 'session opened')
     return { session, version: claim.version }
   }
 
-  async #callProvider(id: string, claim: Claim, credentials: Credentials): Promise<MintedSession | null> {
+  async #callProvider(
+    id: string,
+    claim: Claim,
+    credentials: Credentials,
+    lease: RefreshLease,
+  ): Promise<MintedSession | null> {
     const { mint, clock } = this.#options
-    let cancel: () => void = () => undefined
-    // ends well before the lease does, whatever the provider's own limits are
-    const late = new Promise<never>((_, reject) => {
-      const error: Error & Partial<MintFailure> = new Error('The login host did not answer in time')
-      Object.assign(error, { name: 'SessionError', kind: 'ambiguous', code: 'TIMEOUT' })
-      cancel = clock.after((LEASE_SECONDS * 1000) / 2, () => reject(error))
-    })
+    const endsAt = clock.monotonic() + MINT_MS
+    // With rotation nobody else presents the token, whoever counts as dead: then the answer is worth more than the lease.
+    const leftMs = (): number => {
+      const left = endsAt - clock.monotonic()
+      return claim.rotates ? left : Math.min(left, lease.leftMs())
+    }
     try {
-      return await Promise.race([mint(claim.provider, credentials), late])
+      return await answerInTime(clock, leftMs, (signal) => mint(claim.provider, credentials, signal))
     } catch (error) {
       return await this.#fail(id, claim, credentials, error)
-    } finally {
-      cancel()
     }
   }
 
@@ -309,25 +341,16 @@ class SessionKeeper implements Sessions {
       return null
     }
     if (!(await releaseRefresh(sql, id, claim))) return null
-    throw this.#cool(id, new SessionUnavailable(id, kind, messageOf(error), error))
-  }
-
-  /** Remembers a failure, so that what waits for the connection does not besiege its login host. */
-  #cool(id: string, error: SessionUnavailable): SessionUnavailable {
-    const failures = (this.#cooldowns.get(id)?.failures ?? 0) + 1
-    const waitMs = cooldown.baseMs / 2 + fullJitter(failures, cooldown, Math.random())
-    this.#cooldowns.set(id, { until: this.#options.clock.monotonic() + waitMs, failures, error })
-    dropOldest(this.#cooldowns, this.#options.max)
-    return error
+    throw this.#cooldowns.note(id, new SessionUnavailable(id, kind, messageOf(error), error))
   }
 
   /**
-   * Saves a minted session. With the database away it tries for as long as the lease lasts: a rotated
-   * token that is not saved costs the customer a new consent.
+   * Saves a minted session, trying again while the database is away. Whoever took this refresh for dead
+   * meanwhile has broken the connection, which this mends, or has another session, which stays.
    */
   async #keepInTime(id: string, claim: Claim, minted: Parameters<typeof keepSession>[3]): Promise<boolean> {
     const { sql, clock, logger } = this.#options
-    const giveUpAt = clock.monotonic() + (LEASE_SECONDS * 1000) / 2
+    const giveUpAt = clock.monotonic() + KEEP_MS
     for (let attempt = 1; ; attempt++) {
       try {
         return await keepSession(sql, id, claim, minted)
@@ -371,4 +394,4 @@ class SessionKeeper implements Sessions {
 
 /** Creates the sessions of one process; call `start` to have them follow changes at once. */
 export const createSessions = (options: SessionsOptions): Sessions =>
-  new SessionKeeper({ clock: systemClock, max: 20_000, ...options })
+  new SessionKeeper({ clock: systemClock, leaseSeconds: DEFAULT_LEASE_SECONDS, max: 20_000, ...options })

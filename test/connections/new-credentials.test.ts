@@ -78,8 +78,8 @@ const mintByToken: Mint = (_, credentials) =>
 function slowMint(end: () => ReturnType<Mint>): { mint: Mint; entered: Promise<unknown>; go: () => void } {
   const entered = Promise.withResolvers<null>()
   const gate = Promise.withResolvers<null>()
-  const mint: Mint = async (provider, credentials) => {
-    if (tokenIn(credentials) !== 'old-0') return mintByToken(provider, credentials)
+  const mint: Mint = async (provider, credentials, signal) => {
+    if (tokenIn(credentials) !== 'old-0') return mintByToken(provider, credentials, signal)
     entered.resolve(null)
     await gate.promise
     return end()
@@ -89,10 +89,10 @@ function slowMint(end: () => ReturnType<Mint>): { mint: Mint; entered: Promise<u
 
 describe('new credentials', () => {
   test('make a broken connection work again, in every process', async () => {
-    const mint: Mint = (provider, credentials) =>
+    const mint: Mint = (provider, credentials, signal) =>
       tokenIn(credentials) === 'old-0'
         ? Promise.reject(failure('permanent', 'invalid_grant'))
-        : mintByToken(provider, credentials)
+        : mintByToken(provider, credentials, signal)
     const [one, two] = [await newProcess(mint), await newProcess(mint)]
     const id = await newConnection()
     await expect(one.get(id)).rejects.toThrow(ConnectionBroken)
@@ -281,8 +281,8 @@ describe('sessions that do not live long', () => {
 
   test('a login host that fails for a while does not count as sessions refused', async () => {
     let failing = false
-    const mint: Mint = (provider, credentials) =>
-      failing ? Promise.reject(failure('transient', 'HTTP_503')) : mintByToken(provider, credentials)
+    const mint: Mint = (provider, credentials, signal) =>
+      failing ? Promise.reject(failure('transient', 'HTTP_503')) : mintByToken(provider, credentials, signal)
     const id = await newConnection()
     const { version } = await (await newProcess(mint)).get(id)
     failing = true

@@ -78,7 +78,7 @@ describe('re-encryption', () => {
 
   test('keeps what a refresh wrote between its reading and its writing', async () => {
     const [id] = await connections(1)
-    const answer = await claimRefresh(sql(), id!, 1)
+    const answer = await claimRefresh(sql(), id!, 1, { leaseSeconds: 30, mayTake: true })
     if (answer.kind !== 'mint') throw new Error(answer.kind)
     // a process with the old key keeps its rotated token while the re-encryption is at this very row
     let raced = false

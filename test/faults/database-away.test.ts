@@ -172,3 +172,24 @@ describe('a database that is back', () => {
     expect([...(await service.sql`select id from batch where state <> 'ended'`)]).toEqual([])
   })
 })
+
+describe('a database that comes and goes', () => {
+  it('does not stop synchronous calls: the sessions in memory outlive it', async () => {
+    const listening = async (): Promise<boolean> => {
+      const rows = await service.sql`
+        select from pg_stat_activity where datname = current_database() and query ilike 'listen %' and state = 'idle'`
+      return rows.length > 0
+    }
+    for (const name of ['First gap', 'Second gap']) {
+      await service.kill()
+      await service.restart()
+      // What was said meanwhile was missed, so the process holds nothing for certain any more.
+      await waitUntil(listening, { timeoutMs: 10_000, what: 'the service to listen again' })
+      await service.kill()
+      const answer = await post(create(name))
+      expect([answer.status, recordedHeader(answer)]).toEqual([200, 'false'])
+      expect(named(name)).toHaveLength(1)
+      await service.restart()
+    }
+  })
+})
