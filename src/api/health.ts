@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
-import { Alive, Ready } from '../contract/health.ts'
+import { Alive, MetricsText, Ready } from '../contract/health.ts'
 import { WritebackError } from '../kernel/errors.ts'
+import { problemAnswer, problems, withoutKey } from './openapi.ts'
 
 /** What the health routes ask. */
 export interface HealthPort {
@@ -25,14 +26,22 @@ async function pingInTime(port: HealthPort, timeoutMs: number): Promise<void> {
   }
 }
 
-const tags = ['health']
+const open = { tags: ['health'], ...withoutKey }
 
 /** `/healthz`, `/readyz` and `/metrics`, for every role; no key needed (contract section 7). */
 export function healthRoutes(app: FastifyInstance, port: HealthPort): void {
-  const alive = { tags, summary: 'Liveness', response: { 200: Alive } }
+  const alive = { ...open, summary: 'Liveness', response: { 200: Alive, ...problems } }
   app.get('/healthz', { schema: alive }, () => ({ status: 'ok' }))
 
-  const ready = { tags, summary: 'Readiness; 503 with the database down', response: { 200: Ready } }
+  const ready = {
+    ...open,
+    summary: 'Readiness; 503 with the database down',
+    response: {
+      200: Ready,
+      503: problemAnswer('The process cannot serve now; `Retry-After` says when to ask again.'),
+      ...problems,
+    },
+  }
   app.get('/readyz', { schema: ready }, async () => {
     try {
       await pingInTime(port, PING_TIMEOUT_MS)
@@ -46,7 +55,15 @@ export function healthRoutes(app: FastifyInstance, port: HealthPort): void {
     return { status: 'ready' }
   })
 
-  app.get('/metrics', { schema: { tags, summary: 'Metrics, Prometheus text' } }, async (_, reply) => {
+  const metrics = {
+    ...open,
+    summary: "Metrics, in Prometheus' text format",
+    response: {
+      200: { description: 'The metrics.', content: { 'text/plain': { schema: MetricsText } } },
+      ...problems,
+    },
+  }
+  app.get('/metrics', { schema: metrics }, async (_, reply) => {
     reply.type('text/plain; version=0.0.4; charset=utf-8')
     return port.metricsText()
   })

@@ -2,13 +2,17 @@ import swagger from '@fastify/swagger'
 import type { FastifyInstance } from 'fastify'
 import { Problem } from '../contract/problem.ts'
 
+/** An error as an answer of the document. */
+export const problemAnswer = (description: string) => ({
+  description,
+  content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
+})
+
 /** Spread into the `response` of every route: any error is a problem. */
-export const problems = {
-  default: {
-    description: 'An error: what was wrong and what to do.',
-    content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } },
-  },
-}
+export const problems = { default: problemAnswer('An error: what was wrong and what to do.') }
+
+/** Spread into the schema of a route that asks for no key: the document says of all others that they do. */
+export const withoutKey = { security: [] }
 
 /** Collects the routes' schemas into one OpenAPI 3.1 document. Call before the routes are registered. */
 export function collectOpenapi(app: FastifyInstance, version: string): void {

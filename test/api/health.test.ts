@@ -40,6 +40,29 @@ describe('health', () => {
     expect(answer.body).toBe('up 1\n')
   })
 
+  test('the document asks for no key on them, as the service does, and knows that readiness may be refused', async () => {
+    interface Route {
+      security?: unknown[]
+      responses: Record<string, { content?: Record<string, unknown> }>
+    }
+    const document = jsonOf(await harness.call('GET', '/openapi.json', { key: null })) as unknown as {
+      security: unknown[]
+      paths: Record<string, Record<string, Route>>
+    }
+    expect(document.security).toHaveLength(2)
+    const open = Object.entries(document.paths).flatMap(([path, methods]) =>
+      Object.values(methods).some(({ security }) => security !== undefined) ? path : [],
+    )
+    expect(open.sort()).toEqual(['/healthz', '/metrics', '/readyz'])
+    for (const path of open) expect(document.paths[path]!['get']!.security).toEqual([])
+    const { responses } = document.paths['/readyz']!['get']!
+    expect(Object.keys(responses)).toEqual(['200', '503', 'default'])
+    expect(Object.keys(responses['503']!.content!)).toEqual(['application/problem+json'])
+    expect(Object.keys(document.paths['/metrics']!['get']!.responses['200']!.content!)).toEqual([
+      'text/plain',
+    ])
+  })
+
   test('a worker serves its health and nothing else', async () => {
     const worker = createServer({
       logger: silentLogger,

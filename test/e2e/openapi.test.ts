@@ -70,6 +70,25 @@ describe('the OpenAPI document', () => {
     expect((await post(limit + 1)).status).toBe(400)
   })
 
+  it('describes a bulk call as NDJSON and as JSON', async () => {
+    const document = (await (await fetch(`${service.app.url}/openapi.json`)).json()) as Document
+    const { requestBody, responses } =
+      document.paths['/v1/projects/{project}/integrations/{integration}/writes']!['post']!
+    const titles = (content: Record<string, { schema: Schema }>) =>
+      Object.entries(content).map(([type, { schema }]) => [type, schema.title])
+    expect(titles(requestBody!.content)).toEqual([
+      ['application/json', 'BulkRequest'],
+      ['application/x-ndjson', 'BulkWrite'],
+    ])
+    expect(titles(responses['200']!.content!)).toEqual([
+      ['application/json', 'BulkAnswer'],
+      ['application/x-ndjson', 'BulkResult'],
+    ])
+    const line = requestBody!.content['application/x-ndjson']!.schema
+    expect(line.required).toEqual(['groupRef', 'objectName', 'type', 'record'])
+    expect(line.additionalProperties).toBe(false)
+  })
+
   it('knows every call of this version', async () => {
     const document = (await (await fetch(`${service.app.url}/openapi.json`)).json()) as Document
     const calls = Object.entries(document.paths).flatMap(([path, methods]) =>
@@ -84,8 +103,14 @@ describe('the OpenAPI document', () => {
         'get /v1/projects/{project}/integrations/{integration}',
         'post /v1/projects/{project}/connections',
         'post /v1/projects/{project}/integrations/{integration}/installations',
+        'post /v1/projects/{project}/integrations/{integration}/writes',
         'get /v1/projects/{project}/operations/{operation}',
         'get /v1/projects/{project}/operations/{operation}/logs',
+        'post /v1/projects/{project}/operations:batchGet',
+        'get /v1/projects/{project}/integrations/{integration}/installations/{installationId}/operations',
+        'get /v1/projects/{project}/batches/{batch}',
+        'get /v1/projects/{project}/integrations/{integration}/installations/{installationId}/lanes',
+        'post /v1/projects/{project}/lanes/{lane}:flush',
       ]),
     )
   })
