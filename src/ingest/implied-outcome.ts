@@ -11,9 +11,7 @@ export function impliedOutcome(records: readonly TriedRecord[]): NowOutcome | nu
   if (isAny('sending')) return null
   if (isAny('queued')) return { kind: 'still_trying', reason: 'The process that took the call was lost.' }
   if (isAny('in_doubt')) return unknown(reasonOf(records))
-  const code = unsentCode(records)
-  if (code === 'RECORD_BUSY') return { kind: 'record_busy' }
-  if (code === 'PROVIDER_UNREACHABLE') return { kind: 'unreachable', reason: reasonOf(records) }
+  if (isBusy(records)) return { kind: 'record_busy' }
   return { kind: 'ended', records: records.map(toNowRecord) }
 }
 
@@ -22,18 +20,29 @@ const unknown = (reason: string): NowOutcome => ({ kind: 'unknown', because: 'ti
 const reasonOf = (records: readonly TriedRecord[]): string =>
   records.find((record) => record.errors !== null)?.errors?.at(-1)?.message ?? ''
 
-/** What a write is failed with whose call was refused before it was sent. */
+/** What a write is failed with whose call was refused before anything of it could be written. */
 const refusals = ['DATABASE_UNAVAILABLE', 'NO_WORKING_CONNECTION', 'SHUTTING_DOWN', 'INTERNAL']
 
-/** Whether a synchronous call was refused after it had been recorded: its caller was told that nothing was written. */
+/**
+ * Whether a synchronous call was refused after it had been recorded, its caller having been told that nothing
+ * was written, or was lost with its process before it was sent: nothing of it is at the provider, nor ever
+ * will be. It may have tried to reach the provider before. A call that had an outcome is not asked about:
+ * its answer is kept with it.
+ */
 export const wasRefused = (records: readonly TriedRecord[]): boolean =>
-  refusals.includes(unsentCode(records) ?? '')
+  records.length > 0 &&
+  records.every(({ state, attempts, errors }) => {
+    const code = errors?.[0]?.code ?? ''
+    return (
+      state === 'failed' && (refusals.includes(code) || (code === 'PROVIDER_UNREACHABLE' && attempts === 0))
+    )
+  })
 
-/** Why nothing was sent, when nothing was. */
-const unsentCode = (records: readonly TriedRecord[]): string | undefined =>
-  records.length > 0 && records.every((record) => record.state === 'failed' && record.attempts === 0)
-    ? records[0]?.errors?.[0]?.code
-    : undefined
+const isBusy = (records: readonly TriedRecord[]): boolean =>
+  records.every(
+    ({ state, attempts, errors }) =>
+      state === 'failed' && attempts === 0 && errors?.[0]?.code === 'RECORD_BUSY',
+  )
 
 const toNowRecord = ({ state, recordId, created, errors, namedId }: TriedRecord): NowRecord =>
   state === 'succeeded'

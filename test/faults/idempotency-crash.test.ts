@@ -163,20 +163,22 @@ describe('a process that dies between the record of a call and its sending', () 
     return text
   }
 
-  it('a create has not been made, which is what the next one with its key is told', async () => {
+  it('a create has not been made, nor will be: the next one with its key makes it', async () => {
     const { simulator, calls } = scenario
     const before = calls('Contact').length
     const body = create('Unsent')
     const key = await leave(body, [body.record])
-    const operationId = await operationIdOf(key)
+    const lost = await operationIdOf(key)
     expect((await send(key, body)).status).toBe(409)
     await takeOver()
-    const unsent = [502, 'PROVIDER_UNREACHABLE', operationId, 'true']
-    expect(told(await send(key, body))).toEqual(unsent)
-    expect(told(await send(key, body))).toEqual(unsent)
-    expect(calls('Contact')).toHaveLength(before)
-    expect(simulator.org.find('Contact', 'LastName', 'Unsent')).toEqual([])
     expect((await send(key, create('Other'))).status).toBe(422)
+    const made = await send(key, body)
+    expect(told(made)).toEqual([200, undefined, await operationIdOf(key), null])
+    expect(made.body.operationId).not.toBe(lost)
+    expect(told(await send(key, body))).toEqual([200, undefined, made.body.operationId, 'true'])
+    expect((await scenario.tenant.operation(lost)).metadata.state).toBe('failed')
+    expect(calls('Contact')).toHaveLength(before + 1)
+    expect(simulator.org.find('Contact', 'LastName', 'Unsent')).toHaveLength(1)
   })
 
   it('a call that had been refused left its key free, even if it could not give it back', async () => {

@@ -48,17 +48,36 @@ export interface KeyedAnswer extends KeptAnswer {
  * @throws {WritebackError} IDEMPOTENCY_KEY_REUSED, or what refuses the call
  */
 export async function queueOnce(port: KeyedWritePort, call: KeyedCall): Promise<Accepted> {
-  const { projectId, key, accept } = call
   let submission: Submission
   try {
-    submission = await accept()
+    submission = await call.accept()
   } catch (error) {
-    if (!isWritebackError(error)) throw error
-    const operationId = await port.idempotency.findOperation(projectId, key)
-    if (operationId === null) throw error
-    return { operationId, repeated: true }
+    return findAccepted(port.idempotency, call, error)
   }
-  return port.submit({ ...submission, key: { ...key, answerTo: null } })
+  return port.submit(underKey(submission, call.key))
+}
+
+/** A submission of an asynchronous call that has a key. */
+export const underKey = (submission: Submission, key: RequestKey): Submission => ({
+  ...submission,
+  key: { ...key, answerTo: null },
+})
+
+/**
+ * What was accepted with the key of an asynchronous call that is refused.
+ *
+ * @param refusal thrown when there is nothing
+ * @throws {WritebackError} IDEMPOTENCY_KEY_REUSED
+ */
+export async function findAccepted(
+  idempotency: Pick<Idempotency, 'findOperation'>,
+  { projectId, key }: Pick<KeyedCall, 'projectId' | 'key'>,
+  refusal: unknown,
+): Promise<Accepted> {
+  if (!isWritebackError(refusal)) throw refusal
+  const operationId = await idempotency.findOperation(projectId, key)
+  if (operationId === null) throw refusal
+  return { operationId, repeated: true }
 }
 
 /**
