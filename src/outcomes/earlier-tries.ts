@@ -10,9 +10,11 @@ import { inDoubt, type Decision } from './decide.ts'
  * - A refusal of what the record itself says (a text too long, an unknown field) met the earlier try too:
  *   the same record was in it. So it shows that this record was never written and, of a group that is
  *   written as a whole or not at all, that none was in whose lost tries the record was along.
+ * - So did a refusal by a validation rule or a lookup filter: they judge the record as the write leaves it, and
+ *   the same values leave it the same. A try that they had let through, they would let through again.
  * - Any other refusal may come from what has changed in between, by others or by the write itself: the record
- *   was deleted, an approval locked it, the lost try moved it into a stage that no rule lets it leave, or
- *   made the very value that the next try clashes with. It shows nothing of the earlier try.
+ *   was deleted, an approval locked it, the lost try gave it to an owner who keeps it to himself, or made the
+ *   very value that the next try clashes with. It shows nothing of the earlier try.
  * - Neither does the end of the time, a limit, or the error of a record that joined the group later.
  */
 
@@ -26,8 +28,10 @@ export interface EarlierTries {
   ifEmpty?: readonly string[] | null
 }
 
-/** Refusals that depend on nothing but what the record says (facts 7). */
+/** Refusals that depend on nothing but what the record says, or comes to by what it says (facts 7). */
 const OF_THE_RECORD: ReadonlySet<string> = new Set([
+  'FIELD_CUSTOM_VALIDATION_EXCEPTION',
+  'FIELD_FILTER_VALIDATION_EXCEPTION',
   'INVALID_EMAIL_ADDRESS',
   'INVALID_FIELD',
   'INVALID_ID_FIELD',

@@ -42,7 +42,7 @@ const answered = (...records: RecordAnswer[]): CallAnswer => ({
   usage: null,
 })
 const rolledBack = failure('ALL_OR_NONE_OPERATION_ROLLED_BACK', 'again')
-const invalid = failure('FIELD_CUSTOM_VALIDATION_EXCEPTION', 'permanent')
+const invalid = failure('INSUFFICIENT_ACCESS_OR_READONLY', 'permanent')
 const locked = failure('UNABLE_TO_LOCK_ROW', 'transient')
 
 const update = (lane: LaneKey, name: string) =>
@@ -101,7 +101,7 @@ describe('a group with allOrNone whose answer was lost', () => {
     await run()
     expect(await states(sql(), ids)).toEqual(['in_doubt 2', 'in_doubt 2'])
     expect(await codes(ids[0]!)).toEqual(['OUTCOME_UNKNOWN', 'ALL_OR_NONE_OPERATION_ROLLED_BACK'])
-    expect(await codes(ids[1]!)).toEqual(['OUTCOME_UNKNOWN', 'FIELD_CUSTOM_VALIDATION_EXCEPTION'])
+    expect(await codes(ids[1]!)).toEqual(['OUTCOME_UNKNOWN', 'INSUFFICIENT_ACCESS_OR_READONLY'])
   })
 })
 
@@ -137,6 +137,6 @@ describe('a write whose answer was lost', () => {
     })
     await run()
     expect(await states(sql(), ids)).toEqual(['in_doubt 2'])
-    expect(await codes(ids[0]!)).toEqual(['OUTCOME_UNKNOWN', 'FIELD_CUSTOM_VALIDATION_EXCEPTION'])
+    expect(await codes(ids[0]!)).toEqual(['OUTCOME_UNKNOWN', 'INSUFFICIENT_ACCESS_OR_READONLY'])
   })
 })

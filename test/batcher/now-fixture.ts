@@ -64,7 +64,7 @@ export const written: RecordAnswer & { ok: true } = {
 export const locked = failure('UNABLE_TO_LOCK_ROW', 'transient')
 export const refused = failure('REQUIRED_FIELD_MISSING', 'permanent')
 /** A refusal that depends on what the org holds. */
-export const invalid = failure('FIELD_CUSTOM_VALIDATION_EXCEPTION', 'permanent')
+export const invalid = failure('INSUFFICIENT_ACCESS_OR_READONLY', 'permanent')
 export const ambiguous = failure('UNKNOWN_EXCEPTION', 'ambiguous')
 export const rolledBack = failure('ALL_OR_NONE_OPERATION_ROLLED_BACK', 'again')
 

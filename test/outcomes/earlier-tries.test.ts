@@ -27,7 +27,7 @@ const failed = (code: string, errorClass: ErrorClass): RecordAnswer & { ok: fals
 const written: RecordAnswer = { ok: true, recordId: 'a', created: false }
 const rolledBack = failed(ROLLED_BACK, 'again')
 const ofTheRecord = failed('STRING_TOO_LONG', 'permanent')
-const ofTheState = failed('FIELD_CUSTOM_VALIDATION_EXCEPTION', 'permanent')
+const ofTheState = failed('INSUFFICIENT_ACCESS_OR_READONLY', 'permanent')
 const locked = failed('UNABLE_TO_LOCK_ROW', 'transient')
 const answered = (...records: RecordAnswer[]): CallAnswer => ({
   kind: 'answered',
