@@ -1,5 +1,5 @@
 import Type, { type Static } from 'typebox'
-import { Id, ProjectPath, Time } from './fields.ts'
+import { Id, PageQuery, ProjectPath, Time } from './fields.ts'
 
 /** One error of the provider. */
 export const OperationError = Type.Object({
@@ -100,3 +100,67 @@ export const OperationQuery = Type.Object(
   },
   { additionalProperties: false },
 )
+
+/** Which operations of an installation are listed. */
+export const OperationsQuery = Type.Interface(
+  [PageQuery],
+  {
+    status: Type.Optional(
+      Type.Unsafe<'in_progress' | 'success' | 'failure'>({
+        type: 'string',
+        enum: ['in_progress', 'success', 'failure'],
+        description: 'Only operations of this status.',
+      }),
+    ),
+    objectName: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 255,
+        format: 'object-name',
+        description:
+          "Only operations on this object, named as in the write's path. A page may then hold fewer operations than asked for, even none, before the last: `pagination.done` says which that is.",
+        examples: ['Contact'],
+      }),
+    ),
+    reference: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: 255,
+        format: 'line',
+        description: "Only operations with this reference, the caller's own id of the write.",
+        examples: ['row-17'],
+      }),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type OperationsQuery = Static<typeof OperationsQuery>
+
+/** The most operations that one call gets by id. */
+export const MAX_BATCH_GET = 1000
+
+export const BatchGetRequest = Type.Object(
+  {
+    ids: Type.Array(Type.String({ maxLength: 255, examples: ['0197a3b2-6b1f-7c52-9a53-0d3f5f2b8c11'] }), {
+      maxItems: MAX_BATCH_GET,
+      description: 'Ids of operations of the project. One that is given twice is answered once.',
+    }),
+  },
+  {
+    additionalProperties: false,
+    title: 'BatchGetRequest',
+    examples: [{ ids: ['0197a3b2-6b1f-7c52-9a53-0d3f5f2b8c11'] }],
+  },
+)
+export type BatchGetRequest = Static<typeof BatchGetRequest>
+
+export const BatchGetAnswer = Type.Object(
+  {
+    operations: Type.Array(Operation, { description: 'Those that are there, in the order asked for.' }),
+    missing: Type.Array(Type.String(), {
+      description: 'Ids, as given, that are no operations of the project.',
+    }),
+  },
+  { title: 'BatchGetAnswer' },
+)
+export type BatchGetAnswer = Static<typeof BatchGetAnswer>

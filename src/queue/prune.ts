@@ -158,6 +158,25 @@ export const pruneHands = (sql: Sql, before: string, signal: AbortSignal) =>
         (select count(*) from gone) as gone`,
   )
 
+/** Forgets deleted installations that have no lane any more: nothing can come back to them. */
+export const pruneDeleted = (sql: Sql, signal: AbortSignal) =>
+  overIds(
+    signal,
+    (after) => sql<Removed[]>`
+      with chunk as materialized (
+        select id, deleted_at from deleted_installation where id > ${after} order by id limit ${CHUNK.small}
+      ), gone as (
+        delete from deleted_installation where id = any (array(
+          select id from chunk c
+          -- a process that has not heard of it yet may still make one
+          where c.deleted_at < now() - interval '1 day'
+            and not exists (select from lane l where l.installation_id = c.id)
+        )) returning id
+      )
+      select (select max(id::text)::uuid from chunk having count(*) = ${CHUNK.small}) as last,
+        (select count(*) from gone) as gone`,
+  )
+
 /** Removes the pace of installations that are gone, and then the usage of orgs that no pace names any more. */
 export async function prunePace(sql: Sql, retentionDays: number): Promise<number> {
   const paces = await sql`

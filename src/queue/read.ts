@@ -46,17 +46,41 @@ type Row = Omit<OperationView, 'records'> & Omit<RecordView, 'id'> & { writeId: 
  * writes of a caller-built batch are no operations by themselves.
  */
 export async function readOperation(sql: Sql, projectId: string, id: string): Promise<OperationView | null> {
-  const rows = await sql<Row[]>`
+  const [operation] = await readOperations(sql, projectId, [id])
+  return operation ?? null
+}
+
+/** Operations of a project in the order of these ids, each once; those that the project does not have are left out. */
+export async function readOperations(sql: Sql, projectId: string, ids: string[]): Promise<OperationView[]> {
+  const asked = [...new Set(ids.map((id) => id.toLowerCase()))]
+  const operations = new Map<string, OperationView>()
+  for (const row of await readStatement(sql, projectId, asked)) {
+    const operation = operations.get(row.id)
+    const record = toRecord(row.writeId, row)
+    if (operation === undefined) operations.set(row.id, toView(row, record))
+    else operation.records.push(record)
+  }
+  return asked.flatMap((id) => operations.get(id) ?? [])
+}
+
+/**
+ * The reading itself, not sent yet: exported so that its plan can be held by a test. The limits keep every
+ * look-up by itself, in one partition: joined as a whole, a table would be read whole while it is small.
+ */
+export const readStatement = (sql: Sql, projectId: string, ids: string[]) => sql<Row[]>`
     with found as (
       select w.id, w.project_id, l.integration_id, w.installation_id, w.config_id, w.object_name, l.type,
         l.all_or_none, w.reference, w.accepted_at, false as is_batch, w.id as write_id, 1::bigint as place
-      from write w join lane l on l.id = w.lane_id
-      where w.id = ${id} and w.project_id = ${projectId} and w.operation_id is null
+      from unnest(${ids}::uuid[]) as asked (id)
+        cross join lateral (select * from write where id = asked.id limit 1) w join lane l on l.id = w.lane_id
+      where w.project_id = ${projectId} and w.operation_id is null
       union all
       select o.id, o.project_id, o.integration_id, o.installation_id, o.config_id, o.object_name, o.type,
         o.all_or_none, o.reference, o.accepted_at, true, m.id, m.place
-      from operation o cross join lateral unnest(o.members) with ordinality as m (id, place)
-      where o.id = ${id} and o.project_id = ${projectId}
+      from unnest(${ids}::uuid[]) as asked (id)
+        cross join lateral (select * from operation where id = asked.id limit 1) o
+        cross join lateral unnest(o.members) with ordinality as m (id, place)
+      where o.project_id = ${projectId}
     )
     select f.id, f.project_id as "projectId", f.integration_id as "integrationId",
       f.installation_id as "installationId", f.config_id as "configId", f.object_name as "objectName", f.type,
@@ -64,28 +88,23 @@ export async function readOperation(sql: Sql, projectId: string, id: string): Pr
       w.id as "writeId", w.state, w.attempts, w.last_attempt_at as "lastAttemptAt",
       case when w.state = 'queued' then greatest(w.due_at, w.available_at) end as "nextAttemptAt",
       w.batch_id as "batchId", w.record_id as "recordId", w.created, w.errors, w.merged, w.updated_at as "updatedAt"
-    from found f join write w on w.id = f.write_id
-    order by f.place`
-  const [first] = rows
-  if (first === undefined) return null
-  const { projectId: project, integrationId, installationId, configId, objectName, type } = first
-  const { allOrNone, reference, acceptedAt, isBatch } = first
-  const records = rows.map(({ writeId, ...row }) => toRecord(writeId, row))
-  return {
-    id: first.id,
-    projectId: project,
-    integrationId,
-    installationId,
-    configId,
-    objectName,
-    type,
-    allOrNone,
-    reference,
-    acceptedAt,
-    isBatch,
-    records,
-  }
-}
+    from found f cross join lateral (select * from write where id = f.write_id limit 1) w
+    order by f.id, f.place`
+
+const toView = (row: Row, record: RecordView): OperationView => ({
+  id: row.id,
+  projectId: row.projectId,
+  integrationId: row.integrationId,
+  installationId: row.installationId,
+  configId: row.configId,
+  objectName: row.objectName,
+  type: row.type,
+  allOrNone: row.allOrNone,
+  reference: row.reference,
+  acceptedAt: row.acceptedAt,
+  isBatch: row.isBatch,
+  records: [record],
+})
 
 const toRecord = (id: string, row: Omit<Row, 'writeId'>): RecordView => ({
   id,

@@ -4,7 +4,15 @@ import type { Logger } from '../kernel/log.ts'
 import { pruneKeys } from './idempotency-keys.ts'
 import { findKept, findLiving, withWholeBatches } from './kept-writes.ts'
 import { dropDay, listDays, makePartitionsAhead, type PartitionedDay } from './partitions.ts'
-import { pruneBatches, pruneHands, pruneLanes, pruneOperations, prunePace, pruneWrites } from './prune.ts'
+import {
+  pruneBatches,
+  pruneDeleted,
+  pruneHands,
+  pruneLanes,
+  pruneOperations,
+  prunePace,
+  pruneWrites,
+} from './prune.ts'
 
 /** Days ahead for which partitions are kept made: as long as a service may be down and find them. */
 export const DAYS_AHEAD = 7
@@ -64,6 +72,7 @@ export async function keepRetention(
   const batchesRemoved = await pruneBatches(sql, before, signal)
   const lanesRemoved = await pruneLanes(sql, before, signal)
   await pruneHands(sql, before, signal)
+  await pruneDeleted(sql, signal)
   await prunePace(sql, days)
   const done = { ...report, writesRemoved, batchesRemoved, lanesRemoved }
   if (Object.values(done).some((value) => (Array.isArray(value) ? value.length > 0 : value > 0)))

@@ -1,0 +1,87 @@
+import type { FastifyPluginAsync } from 'fastify'
+import type { Static } from 'typebox'
+import { pageOf, ProjectPath } from '../../contract/fields.ts'
+import { InstallationPath } from '../../contract/installations.ts'
+import { BatchGetAnswer, BatchGetRequest, Operation, OperationsQuery } from '../../contract/operation.ts'
+import { isUuid } from '../../kernel/ids.ts'
+import type { FoundOperations, ListPage, OperationFilter } from '../../model/following.ts'
+import type { OperationView } from '../../queue/read.ts'
+import { projectOf, requireScope } from '../auth.ts'
+import { problems } from '../openapi.ts'
+import { pageAnswer, pageRequest } from '../pagination.ts'
+import { installationOf, type InstallationPort } from './installation-of.ts'
+import { toOperation } from './operation-view.ts'
+
+/** What finding operations needs of the floors below. */
+export interface OperationListPort extends InstallationPort {
+  /** A page of an installation's operations, newest first. */
+  findOperations: (
+    installationId: string,
+    filter: OperationFilter,
+    page: ListPage,
+  ) => Promise<FoundOperations>
+  /** Operations of a project in the order of these ids; those that are not there are left out. */
+  readOperations: (projectId: string, ids: string[]) => Promise<OperationView[]>
+}
+
+const tags = ['Following a write']
+
+/** Many operations at once: those of an installation, and by their ids (contract section 7). */
+export function operationListRoutes(port: OperationListPort): FastifyPluginAsync {
+  return (app) => {
+    app.get(
+      '/projects/:project/integrations/:integration/installations/:installationId/operations',
+      {
+        onRequest: requireScope('read'),
+        schema: {
+          summary: 'List the operations of an installation, newest first',
+          tags,
+          params: InstallationPath,
+          querystring: OperationsQuery,
+          response: { 200: pageOf(Operation), ...problems },
+        },
+      },
+      async (request) => {
+        const {
+          status = null,
+          objectName = null,
+          reference = null,
+          ...page
+        } = request.query as OperationsQuery
+        const asked = pageRequest(page)
+        const installationId = await installationOf(port, request)
+        const { ids, next } = await port.findOperations(
+          installationId,
+          { status, objectName, reference },
+          asked,
+        )
+        const operations = (await port.readOperations(projectOf(request).id, ids)).map(toOperation)
+        // One may have moved on between the two looks.
+        const results = operations.filter((operation) => status === null || operation.status === status)
+        return pageAnswer({ results, next })
+      },
+    )
+    app.post(
+      // The router takes the doubled colon for a plain one.
+      '/projects/:project/operations::batchGet',
+      {
+        onRequest: requireScope('read'),
+        schema: {
+          summary: 'Get operations by their ids',
+          tags,
+          params: ProjectPath,
+          body: BatchGetRequest,
+          response: { 200: BatchGetAnswer, ...problems },
+        },
+      },
+      async (request): Promise<BatchGetAnswer> => {
+        const { ids } = request.body as Static<typeof BatchGetRequest>
+        const found = await port.readOperations(projectOf(request).id, ids.filter(isUuid))
+        const there = new Set(found.map((operation) => operation.id))
+        const missing = [...new Set(ids)].filter((id) => !there.has(id.toLowerCase()))
+        return { operations: found.map(toOperation), missing }
+      },
+    )
+    return Promise.resolve()
+  }
+}
