@@ -4,6 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { Problem } from '../contract/problem.ts'
 import { errorCatalogue, isWritebackError, WritebackError, type ErrorCode } from '../kernel/errors.ts'
 import { newId } from '../kernel/ids.ts'
+import { isStreamed } from './streamed-requests.ts'
 
 /** The one place where codes become statuses (contract section 3). */
 const statuses: Record<ErrorCode, number> = {
@@ -172,6 +173,7 @@ function clientErrorOf(code: string): { status: number; error: WritebackError } 
 
 /** Answers what the HTTP parser refused or gave up waiting for, and closes the connection. */
 export function answerClientError(failure: Error & { code?: string }, socket: Socket): void {
+  if (failure.code === 'ERR_HTTP_REQUEST_TIMEOUT' && isStreamed(socket)) return
   if (failure.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy()
     return

@@ -14,6 +14,9 @@ export const MAX_VALUES = 250_000
 const refuse = (detail: string, message: string, remedy: string): WritebackError =>
   new WritebackError('INVALID_REQUEST', detail, { issues: [{ path: '', message }], remedy })
 
+/** The most issues that one answer lists. */
+const MAX_ISSUES = 100
+
 /** What a look at the text says of what is built from it. */
 interface Shape {
   /** Members of all objects, one given twice counted twice. */
@@ -23,7 +26,7 @@ interface Shape {
 }
 
 /** Counts nesting and members before anything is built from the text. */
-function checkShape(text: string): Shape {
+function checkShape(text: string, what: string): Shape {
   let depth = 0
   let values = 0
   const shape: Shape = { members: 0, numbersKept: true }
@@ -40,14 +43,10 @@ function checkShape(text: string): Shape {
       at = end - 1
     }
     if (depth > MAX_DEPTH)
-      throw refuse(
-        'The body nests too deep.',
-        `must not nest more than ${MAX_DEPTH} levels`,
-        'Flatten the body.',
-      )
+      throw refuse(`${what} nests too deep.`, `must not nest more than ${MAX_DEPTH} levels`, 'Flatten it.')
     if (values > MAX_VALUES)
       throw refuse(
-        'The body holds too many values.',
+        `${what} holds too many values.`,
         `must not hold more than ${MAX_VALUES} values`,
         'Send less at once.',
       )
@@ -91,32 +90,68 @@ export function unstorableText(value: unknown, path = ''): Issue[] {
 /** Only an escape can bring such a character in: raw ones are not JSON, and not UTF-8. */
 const suspicious = /\\u(?:0000|[dD][89a-fA-F])/
 
+/** What a JSON text says, and what in it cannot be kept as it is. */
+export interface ReadJson {
+  value: unknown
+  issues: Issue[]
+}
+
 /**
- * Parses a JSON text that came from outside: UTF-8, bounded in depth and members, storable,
- * and meaning what JSON.parse makes of it: no number that would lose digits, no member given twice. A
- * `__proto__` member becomes an own property like any other, as JSON.parse makes it, and is refused
- * later where it is no known field.
+ * Reads a JSON text that came from outside: UTF-8, bounded in depth and members. Issues name what is not
+ * storable and what JSON.parse would change in silence: numbers that would lose digits, members given
+ * twice. A `__proto__` member becomes an own property like any other, as JSON.parse makes it, and is
+ * refused later where it is no known field.
  *
- * @throws {WritebackError} INVALID_REQUEST; no part of the text is quoted
+ * @param what names the text where a sentence begins with it
+ * @param maxIssues the most changes that are named
+ * @throws {WritebackError} INVALID_REQUEST for what is no such text; no part of it is quoted
  */
-export function parseJson(bytes: Buffer): unknown {
+export function readJson(bytes: Buffer, what = 'The body', maxIssues = MAX_ISSUES): ReadJson {
   if (bytes.length === 0)
-    throw refuse('The body is empty.', 'must be JSON', 'Send the body as JSON, or no Content-Type at all.')
+    throw refuse(`${what} is empty.`, 'must be JSON', 'Send the body as JSON, or no Content-Type at all.')
   if (!isUtf8(bytes))
-    throw refuse('The body is not UTF-8.', 'must be UTF-8', 'Encode the body as UTF-8, uncompressed.')
+    throw refuse(`${what} is not UTF-8.`, 'must be UTF-8', 'Encode the body as UTF-8, uncompressed.')
   const text = bytes.toString('utf8')
-  const shape = checkShape(text)
+  const shape = checkShape(text, what)
   let value: unknown
   try {
     value = JSON.parse(text)
   } catch (error) {
-    throw refuse('The body is not valid JSON.', `is not valid JSON${placeOf(error)}`, 'Send valid JSON.')
+    throw refuse(`${what} is not valid JSON.`, `is not valid JSON${placeOf(error)}`, 'Send valid JSON.')
   }
   const issues = suspicious.test(text) ? unstorableText(value) : []
-  if (!shape.numbersKept || shape.members !== countMembers(value)) issues.push(...findSilentChanges(text))
-  if (issues.length === 0) return value
-  throw new WritebackError('INVALID_REQUEST', 'The body holds what cannot be kept as it is.', {
-    issues: issues.slice(0, 100),
+  if (!shape.numbersKept || shape.members !== countMembers(value))
+    issues.push(...findSilentChanges(text, maxIssues))
+  return { value, issues }
+}
+
+/** The refusal of a text for what in it cannot be kept as it is. */
+export const unkeepable = (issues: Issue[], what = 'The body'): WritebackError =>
+  new WritebackError('INVALID_REQUEST', `${what} holds what cannot be kept as it is.`, {
+    issues: issues.slice(0, MAX_ISSUES),
     remedy: 'Correct the fields named in issues and send the request again.',
   })
+
+/**
+ * Parses a JSON text that came from outside and that can be kept as it is, see {@link readJson}.
+ *
+ * @throws {WritebackError} INVALID_REQUEST; no part of the text is quoted
+ */
+export function parseJson(bytes: Buffer, what?: string): unknown {
+  const { value, issues } = readJson(bytes, what)
+  if (issues.length === 0) return value
+  throw unkeepable(issues, what)
 }
+
+/**
+ * Whether a media type leaves its text to be UTF-8, as JSON is. Under another character set the same
+ * bytes would mean another text.
+ */
+export function isUtf8Declared(contentType = ''): boolean {
+  const charset = /;\s*charset\s*=\s*"?([^\s";]*)/i.exec(contentType)?.[1]
+  return charset === undefined || /^utf-?8$/i.test(charset)
+}
+
+/** Whether a body comes as it is: nothing here undoes a compression. */
+export const isPlain = (contentEncoding: string | undefined): boolean =>
+  contentEncoding === undefined || contentEncoding === 'identity'

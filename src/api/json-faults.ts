@@ -1,9 +1,6 @@
 import type { Issue } from '../kernel/errors.ts'
 import { pointerTo } from '../kernel/json-pointer.ts'
 
-/** The most issues that one answer lists. */
-const MAX_ISSUES = 100
-
 /** The index just after the string that opens at `start`, or the end of the text when it never closes. */
 export function endOfString(text: string, start: number): number {
   for (let end = text.indexOf('"', start + 1); end !== -1; end = text.indexOf('"', end + 1)) {
@@ -62,8 +59,9 @@ const TWICE = 'is given twice'
  * it keeps the last.
  *
  * @param text valid JSON, its depth bounded
+ * @param maxIssues the most that are named
  */
-export function findSilentChanges(text: string): Issue[] {
+export function findSilentChanges(text: string, maxIssues: number): Issue[] {
   const issues: Issue[] = []
   let at = 0
   const skipTo = (isWanted: (code: number) => boolean): number => {
@@ -71,7 +69,7 @@ export function findSilentChanges(text: string): Issue[] {
     return text.charCodeAt(at)
   }
   const add = (path: string, message: string): void => {
-    if (issues.length < MAX_ISSUES) issues.push({ path, message })
+    if (issues.length < maxIssues) issues.push({ path, message })
   }
 
   function readValue(path: string): void {

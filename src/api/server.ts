@@ -9,12 +9,27 @@ import { newId } from '../kernel/ids.ts'
 import type { Logger } from '../kernel/log.ts'
 import { adminRoutes } from './admin/routes.ts'
 import type { AccessPort } from './auth.ts'
-import { answerClientError, bodyTooLarge, createErrorHandler, unsupportedMediaType } from './error-handler.ts'
+import {
+  answerClientError,
+  bodyTooLarge,
+  createErrorHandler,
+  toWritebackError,
+  unsupportedMediaType,
+} from './error-handler.ts'
 import { healthRoutes, type HealthPort } from './health.ts'
-import { parseJson } from './json-body.ts'
+import { isPlain, isUtf8Declared, parseJson } from './json-body.ts'
 import { refuseOtherMethods } from './methods.ts'
 import { collectOpenapi, openapiRoute } from './openapi.ts'
-import { createValidation } from './validation.ts'
+import { createValidation, type Validation } from './validation.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** How bodies are validated, for a route that reads its body by itself. */
+    validation: Validation
+    /** What the caller is told of anything thrown, for a route whose answer holds several errors. */
+    toError: (thrown: unknown) => WritebackError
+  }
+}
 
 /** Largest body of a call, in bytes (contract section 3). */
 export const BODY_LIMIT = 6 * 1024 * 1024
@@ -113,21 +128,11 @@ function endUnusedConnections(app: FastifyInstance): void {
   })
 }
 
-/**
- * Whether a media type leaves its text to be UTF-8, as JSON is. Under another character set the same
- * bytes would mean another text.
- */
-function isUtf8Declared(contentType = ''): boolean {
-  const charset = /;\s*charset\s*=\s*"?([^\s";]*)/i.exec(contentType)?.[1]
-  return charset === undefined || /^utf-?8$/i.test(charset)
-}
-
 /** JSON only, parsed by us: Fastify's own parser refuses members that are mere data here. */
 function takeJson(app: FastifyInstance): void {
   app.removeAllContentTypeParsers()
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
-    const encoding = request.headers['content-encoding']
-    if (encoding !== undefined && encoding !== 'identity') throw unsupportedMediaType()
+    if (!isPlain(request.headers['content-encoding'])) throw unsupportedMediaType()
     if (!isUtf8Declared(request.headers['content-type']) && !isAscii(body as Buffer))
       throw unsupportedMediaType()
     done(null, parseJson(body as Buffer))
@@ -157,12 +162,12 @@ function newFastify(options: ServerOptions, errorHandler: ReturnType<typeof crea
  */
 export function createServer(options: ServerOptions): FastifyInstance {
   const { logger, api, clock = systemClock } = options
-  const errorHandler = createErrorHandler({
-    isDatabaseUnavailable: options.isDatabaseUnavailable,
-    now: () => clock.now(),
-  })
+  const { isDatabaseUnavailable } = options
+  const errorHandler = createErrorHandler({ isDatabaseUnavailable, now: () => clock.now() })
   const app = newFastify(options, errorHandler)
   const validation = createValidation({ allowInsecureProviders: api?.allowInsecureProviders ?? false })
+  app.decorate('validation', validation)
+  app.decorate('toError', (thrown: unknown) => toWritebackError(thrown, isDatabaseUnavailable))
   app.setErrorHandler(errorHandler)
   app.setValidatorCompiler(validation.compile)
   app.setSchemaErrorFormatter(validation.toError)

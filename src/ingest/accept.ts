@@ -28,7 +28,8 @@ interface ConfiguredRecord {
  * (contract section 5): one row for each record, and the lane that they go through.
  *
  * @param examined what {@link examine} made of the body
- * @param objectName the object as the caller names it in the path
+ * @param objectName the object as the caller names it
+ * @param objectPath where the caller names it
  * @throws {WritebackError} FORBIDDEN for an object that the installation's configuration does not list,
  *   INVALID_REQUEST for what its configuration cannot make of the records
  */
@@ -37,8 +38,9 @@ export function acceptWrite(
   examined: Examined,
   objectName: string,
   installation: TargetInstallation,
+  objectPath = '/path/object',
 ): Submission {
-  const entry = findObject(objectName, body.type, installation)
+  const entry = findObject(objectName, body.type, installation, objectPath)
   const operationId = body.batch === undefined ? null : newId()
   const lane = laneOf(body, examined, entry, installation, operationId)
   const records = configure(body, examined, entry)
@@ -160,6 +162,7 @@ function findObject(
   objectName: string,
   type: RecordType,
   installation: TargetInstallation,
+  objectPath: string,
 ): ConfiguredObject {
   const entry = installation.objects?.get(objectName)
   if (entry === undefined && installation.objects !== null) {
@@ -181,7 +184,7 @@ function findObject(
   if (entry !== undefined) return entry
   if (!/^[A-Za-z][A-Za-z0-9_]*$/.test(objectName)) {
     const message = 'must be an object name: letters, digits and underscores, a letter first'
-    refuse([{ path: '/path/object', message }])
+    refuse([{ path: objectPath, message }])
   }
   return { objectName }
 }

@@ -24,13 +24,9 @@ export interface WriteCall {
  * @throws {WritebackError} INVALID_REQUEST with every issue
  */
 export function readWriteCall(request: FastifyRequest): WriteCall {
-  const body = readable(request.body)
-  const examined = examine(body)
-  const issues: Issue[] = []
   const failure: unknown = request.validationError
   if (failure !== undefined && !isWritebackError(failure)) throw failure as Error
-  issues.push(...(failure?.issues ?? []))
-  add(issues, examined.issues)
+  const { body, examined, issues } = readWriteBody(request.body, failure?.issues ?? [])
   const timeMs = isSynchronous(body) ? readTimeout(request.headers['request-timeout']) : 0
   if (timeMs === null) issues.push(badTimeout)
   const key = readKey(request.headers['idempotency-key'])
@@ -42,6 +38,27 @@ export function readWriteCall(request: FastifyRequest): WriteCall {
     timeMs: timeMs ?? 0,
     key: key ?? null,
   }
+}
+
+/** What a write's body comes to, and all that is wrong with it. */
+export interface ReadBody {
+  /** The parts that are of the right kind: all of it, when there are no issues. */
+  body: Partial<WriteBody>
+  examined: Examined
+  issues: Issue[]
+}
+
+/**
+ * Reads the body of a write, whichever call it came with.
+ *
+ * @param found the schema's issues
+ */
+export function readWriteBody(given: unknown, found: readonly Issue[]): ReadBody {
+  const body = readable(given)
+  const examined = examine(body)
+  const issues = [...found]
+  add(issues, examined.issues)
+  return { body, examined, issues }
 }
 
 /** Whether a body asks for an asynchronous write, before anything else is known of it. */

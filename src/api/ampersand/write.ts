@@ -122,8 +122,13 @@ async function answerKeyed(
   return sendKeyed(reply, { status: 200, body: JSON.stringify({ operationId }), repeated })
 }
 
-async function findInstallation(
-  port: WritePort,
+/**
+ * The installation that a write is for.
+ *
+ * @throws {WritebackError} NOT_FOUND
+ */
+export async function findInstallation(
+  port: Pick<WritePort, 'installation'>,
   integrationId: string,
   groupRef: string,
 ): Promise<TargetInstallation> {
