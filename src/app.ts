@@ -1,5 +1,9 @@
 import { hostname } from 'node:os'
+import { batchRoutes } from './api/ampersand/batches.ts'
+import { bulkRoutes } from './api/ampersand/bulk.ts'
+import { laneRoutes } from './api/ampersand/lanes.ts'
 import { operateRoutes } from './api/ampersand/operate.ts'
+import { operationListRoutes } from './api/ampersand/operation-lists.ts'
 import { operationRoutes } from './api/ampersand/operations.ts'
 import { promoteRoutes } from './api/ampersand/promote.ts'
 import { writeRoutes } from './api/ampersand/write.ts'
@@ -11,10 +15,11 @@ import { createCipher, keyIdOf, keysById, type Cipher } from './connections/ciph
 import { createDirectory, type Directory } from './connections/directory.ts'
 import { reportMissingKeys } from './connections/reencrypt.ts'
 import { createSessions, type OpenSession } from './connections/sessions.ts'
-import { createSetup } from './connections/setup.ts'
+import { createSetup, type SetupHooks } from './connections/setup.ts'
 import { connect, type Sql } from './db/connect.ts'
 import { isDatabaseUnavailable } from './db/pg-errors.ts'
 import { startOutcomeWaiter, type OutcomeWaiter } from './ingest/await-outcome.ts'
+import type { Submission } from './ingest/accept.ts'
 import { createIdempotency } from './ingest/idempotency.ts'
 import { startIngest, type Ingest } from './ingest/ingest.ts'
 import { systemClock, type Clock } from './kernel/clock.ts'
@@ -26,6 +31,8 @@ import { defaultCallSettings } from './model/object-entry.ts'
 import type { Provider } from './providers/provider.ts'
 import { createProviderRegistry } from './providers/registry.ts'
 import { createSalesforceProvider } from './providers/salesforce/index.ts'
+import { endDeleted } from './queue/end-deleted.ts'
+import { createFollowing } from './queue/following.ts'
 import { createOperate } from './queue/operate.ts'
 import { readByHand } from './queue/read-by-hand.ts'
 import { readAttempts, readOpenBatches, readOperation } from './queue/read.ts'
@@ -154,9 +161,13 @@ async function start(floors: Floors): Promise<string> {
   const stopServing = async (): Promise<void> => {
     // Those who wait for an outcome get the state as it is; a client that never finishes is cut off in time.
     await api?.waiter.stop()
-    const cancel = clock.after(floors.drainMs, () => server.server.closeAllConnections())
-    await Promise.all([server.close(), api?.sendNow.stop(Math.max(0, floors.drainMs - ANSWER_MS))])
-    cancel()
+    const answerMs = Math.max(0, floors.drainMs - ANSWER_MS)
+    const cancels = [
+      clock.after(answerMs, () => api?.endBulk()),
+      clock.after(floors.drainMs, () => server.server.closeAllConnections()),
+    ]
+    await Promise.all([server.close(), api?.sendNow.stop(answerMs)])
+    for (const cancel of cancels) cancel()
     await api?.ingest.stop()
   }
   // Side by side: neither may use up the other's time.
@@ -229,8 +240,9 @@ async function sessionSource(parts: Omit<Parts, 'sessions'>): Promise<SessionSou
     sql,
     cipher: cipherOf(options),
     logger: options.logger,
-    mint: (provider, credentials) =>
-      providerNamed(provider).openSession(credentials, { timeoutMs: SESSION_TIMEOUT_MS }),
+    leaseSeconds: leaseOf(options),
+    mint: (provider, credentials, signal) =>
+      providerNamed(provider).openSession(credentials, { timeoutMs: SESSION_TIMEOUT_MS, signal }),
   })
   sessions.onRenewed((connectionId) => {
     resume(parts, connectionId).catch((error: unknown) => {
@@ -268,6 +280,29 @@ async function sessionSource(parts: Omit<Parts, 'sessions'>): Promise<SessionSou
 const resume = ({ sql, wakeups }: Pick<Parts, 'sql' | 'wakeups'>, connectionId: string): Promise<void> =>
   sql.begin(async (tx) => wakeups.nudge(tx, await resumeLanesOfConnection(tx, connectionId)))
 
+/** Transactions in which the deletion of an installation ends what waits before it answers; workers end the rest. */
+const END_CHUNKS = 10
+
+/** What a change of the set-up means for the other floors. */
+const setupHooks = ({ options, sql, wakeups, directory }: Parts): SetupHooks => {
+  // The change is made: what follows of it may come late, but is no reason to say that it failed.
+  const after = (what: string, work: Promise<unknown>): Promise<void> =>
+    work.then(
+      () => undefined,
+      (error: unknown) => options.logger.warn({ error: messageOf(error) }, what),
+    )
+  return {
+    changed: () => directory.expire(),
+    reconnected: (connectionId) =>
+      after('what waited for another connection was not woken', resume({ sql, wakeups }, connectionId)),
+    endWaiting: (installationId) =>
+      after(
+        'what waited for a deleted installation is left to the sweeps',
+        endDeleted(sql, installationId, END_CHUNKS),
+      ),
+  }
+}
+
 /** What a process that takes calls has running. */
 interface Taking {
   ingest: Ingest
@@ -288,23 +323,34 @@ async function startTaking(parts: Parts) {
   })
   const waiter: OutcomeWaiter = await startOutcomeWaiter({ sql, clock, logger })
   const sendNow = createSendNow({ ...callerOf(parts), nudge: wakeups.nudge, waiter })
-  const setup = createSetup(sql, cipherOf(options), logger)
+  const setup = createSetup(sql, cipherOf(options), logger, setupHooks(parts))
+  const accepting = {
+    checkRoom: () => ingest.checkRoom(),
+    submit: (submission: Submission) => ingest.submit(submission),
+    installation: (integrationId: string, groupRef: string) =>
+      directory.installation(integrationId, groupRef),
+    idempotency,
+    now: () => clock.now(),
+  }
+  const following = {
+    ...createFollowing({ sql, nudge: wakeups.nudge }),
+    installation: (integrationId: string, id: string) => setup.getInstallation(integrationId, id),
+  }
+  let isEnding = false
   return {
     ingest,
     sendNow,
+    /** Refuses what bulk calls still bring: it could not be answered in time. */
+    endBulk: () => {
+      isEnding = true
+    },
     waiter,
     access: directory,
     setup,
     allowInsecureProviders: options.allowInsecureProviders,
     routes: [
-      writeRoutes({
-        checkRoom: () => ingest.checkRoom(),
-        submit: (submission) => ingest.submit(submission),
-        sendNow: (submission, timeMs) => sendNow.send(submission, timeMs),
-        installation: (integrationId, groupRef) => directory.installation(integrationId, groupRef),
-        idempotency,
-        now: () => clock.now(),
-      }),
+      writeRoutes({ ...accepting, sendNow: (submission, timeMs) => sendNow.send(submission, timeMs) }),
+      bulkRoutes({ ...accepting, isEnding: () => isEnding, logger }),
       operationRoutes({
         read: (projectId, id) => readOperation(sql, projectId, id),
         attempts: (writeIds) => readAttempts(sql, writeIds),
@@ -312,6 +358,9 @@ async function startTaking(parts: Parts) {
         hands: (operationId) => readByHand(sql, operationId),
         wait: (id, ms) => waiter.wait(id, ms),
       }),
+      operationListRoutes(following),
+      batchRoutes(following),
+      laneRoutes(following),
       operateRoutes({
         ...createOperate({ sql, nudge: wakeups.nudge }),
         read: (projectId, id) => readOperation(sql, projectId, id),

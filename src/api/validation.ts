@@ -117,6 +117,8 @@ function sentenceFor(error: ErrorObject, formats: Record<string, Format>): strin
       return limit === 1 ? 'must not be empty' : `must have at least ${limit} entries`
     case 'maxItems':
       return `must have at most ${limit} entries`
+    case 'minProperties':
+      return `must have at least ${limit} field${limit === 1 ? '' : 's'}`
     case 'uniqueItems':
       return 'must not name anything twice'
     case 'minimum':

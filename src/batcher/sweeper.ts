@@ -12,6 +12,7 @@ import {
   type NudgeInTransaction,
   type Recorded,
 } from '../outcomes/record-batch.ts'
+import { endDeleted, findDeletedWaiting } from '../queue/end-deleted.ts'
 import { findDueLanes, findExpiredBatches, type ExpiredBatch } from '../queue/sweep.ts'
 
 /** Lanes and batches that one sweep takes care of; the next sweep goes on. */
@@ -124,6 +125,7 @@ async function sweepOnce(options: SweeperOptions, contact: Contact): Promise<voi
       ),
     )
   }
+  await endForDeleted(options)
   if (!contact.isLong()) return
   for (const batch of await findExpiredBatches(options.sql, contact.graceSeconds, SWEEP_LIMIT)) {
     // One that cannot be settled must not keep the others from it.
@@ -133,6 +135,23 @@ async function sweepOnce(options: SweeperOptions, contact: Contact): Promise<voi
         'a batch could not be taken from a lost worker',
       )
     })
+  }
+}
+
+/** Deleted installations that one sweep ends writes of, and the transactions for each; the next sweep goes on. */
+const END_LIMIT = { installations: 20, chunks: 5 }
+
+/** Ends what waits for installations that were deleted: the rest of many, and what came back since. */
+async function endForDeleted({ sql, logger }: SweeperOptions): Promise<void> {
+  for (const installationId of await findDeletedWaiting(sql, END_LIMIT.installations)) {
+    const ended = await endDeleted(sql, installationId, END_LIMIT.chunks).catch((error: unknown) => {
+      logger.warn(
+        { installationId, error: messageOf(error) },
+        'what waits for a deleted installation was not ended',
+      )
+      return 0
+    })
+    if (ended > 0) logger.info({ installationId, ended }, 'what waited for a deleted installation was ended')
   }
 }
 
@@ -168,8 +187,8 @@ function settleLost({ sql, nudge, random }: SweeperOptions, batch: ExpiredBatch)
   const ids = batch.members.map((member) => member.id)
   const idempotent = batch.externalIdField !== null
   if (batch.started) {
-    const members = batch.members.map((member) => ({ ...member, type, idempotent }))
-    // Nothing was answered, so there is nothing to tell apart.
+    // Nothing was answered: there is nothing to tell apart, and nothing fails that an earlier try may have written.
+    const members = batch.members.map((member) => ({ ...member, type, idempotent, lostIn: [] }))
     const rules = { allOrNone: false, onRollback: 'fail' } as const
     return recordBatch(sql, nudge, { ...facts, called: true }, rules, members, workerGone, random)
   }

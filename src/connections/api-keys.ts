@@ -45,6 +45,45 @@ export async function createApiKey(
   })
 }
 
+/**
+ * Changes what a key is called and what it may do, in every process at once.
+ *
+ * @returns null when the project has no such key
+ */
+export async function updateApiKey(
+  sql: Sql,
+  projectId: string,
+  id: string,
+  change: { label?: string; scopes?: Scope[] },
+): Promise<ApiKeyRow | null> {
+  return sql.begin(async (tx) => {
+    const [row] = await tx<ApiKeyRow[]>`
+      update api_key set label = coalesce(${change.label ?? null}, label),
+        scopes = coalesce(${change.scopes ?? null}::text[], scopes)
+      where project_id = ${projectId} and id = ${id}
+      returning id, label, scopes, created_at as "createdAt"`
+    if (row === undefined) return null
+    await announce(tx, 'api_key', id)
+    return row
+  })
+}
+
+/**
+ * Revokes a key: it opens nothing any more, in any process.
+ *
+ * @returns the key that was; null when the project has no such key
+ */
+export async function deleteApiKey(sql: Sql, projectId: string, id: string): Promise<ApiKeyRow | null> {
+  return sql.begin(async (tx) => {
+    const [row] = await tx<ApiKeyRow[]>`
+      delete from api_key where project_id = ${projectId} and id = ${id}
+      returning id, label, scopes, created_at as "createdAt"`
+    if (row === undefined) return null
+    await announce(tx, 'api_key', id)
+    return row
+  })
+}
+
 export async function getApiKey(sql: Sql, projectId: string, id: string): Promise<ApiKeyRow | null> {
   const [row] = await sql<ApiKeyRow[]>`
     select id, label, scopes, created_at as "createdAt" from api_key

@@ -1,6 +1,8 @@
 import type { Sql } from '../db/connect.ts'
+import { WritebackError } from '../kernel/errors.ts'
 import { newId } from '../kernel/ids.ts'
 import type { Credentials } from '../model/credentials.ts'
+import { isForeignKeyViolation } from '../db/pg-errors.ts'
 import { announce, announceRenewed } from './announce.ts'
 import type { Cipher } from './cipher.ts'
 import { cutPage, type Page, type PageRequest } from './page.ts'
@@ -75,6 +77,33 @@ export async function renewConnection(
     if (row === undefined) return null
     await announceRenewed(tx, id)
     return row
+  })
+}
+
+/**
+ * Deletes a connection that nothing writes through any more, its credentials and its session with it.
+ *
+ * @returns the connection that was; null when the project has no such connection
+ * @throws {WritebackError} CONFLICT while an installation uses it
+ */
+export async function deleteConnection(
+  sql: Sql,
+  projectId: string,
+  id: string,
+): Promise<ConnectionRow | null> {
+  const remove = sql.begin(async (tx) => {
+    const [row] = await tx<ConnectionRow[]>`
+      delete from connection where project_id = ${projectId} and id = ${id}
+      returning id, group_ref as "groupRef", provider, status`
+    if (row === undefined) return null
+    await announce(tx, 'connection', id)
+    return row
+  })
+  return remove.catch((error: unknown) => {
+    if (!isForeignKeyViolation(error)) throw error
+    throw new WritebackError('CONFLICT', 'Installations write through this connection.', {
+      remedy: 'Give them another connection, or delete them first.',
+    })
   })
 }
 

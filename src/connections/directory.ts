@@ -54,6 +54,8 @@ export interface Directory {
   /** The installation of an integration for a group. */
   installation(integrationId: string, groupRef: string): Promise<InstallationRef | null>
   installationById(id: string): Promise<InstallationRef | null>
+  /** Nothing held counts as fresh any more: to be called where something was changed, ahead of the announcement. */
+  expire(): void
   /** Begins to listen for announcements; until then entries only age. */
   start(): Promise<void>
   stop(): Promise<void>
@@ -216,6 +218,7 @@ export function createDirectory(sql: Sql, options: DirectoryOptions): Directory 
       if (!isUuid(id)) return Promise.resolve(null)
       return installations.get(id, () => loadInstallationById(sql, id))
     },
+    expire: expireAll,
     async start() {
       // called again after every reconnection: what was announced meanwhile is lost, so nothing is fresh
       const connected = (): void => {

@@ -75,15 +75,15 @@ function contentIssues(content: InstallationContent, provider: string): Issue[] 
 async function namedConnection(
   tx: Tx,
   parent: InstallationParent,
-  input: NewInstallation,
+  groupRef: string,
   id: string,
 ): Promise<string | Issue> {
   const path = '/connectionId'
   const [found] = await tx<Candidate[]>`
     select id, group_ref as "groupRef", provider from connection
-    where id = ${id} and project_id = ${parent.projectId}`
+    where id = ${id} and project_id = ${parent.projectId} for key share`
   if (found === undefined) return { path, message: 'is not a connection of this project' }
-  if (found.groupRef !== input.groupRef) return { path, message: 'is the connection of another groupRef' }
+  if (found.groupRef !== groupRef) return { path, message: 'is the connection of another groupRef' }
   if (found.provider !== parent.provider)
     return { path, message: `is a connection to ${found.provider}, not ${parent.provider}` }
   return found.id
@@ -102,7 +102,7 @@ async function groupConnection(
     select id from connection
     where project_id = ${parent.projectId} and group_ref = ${input.groupRef} and provider = ${parent.provider}
     order by status = 'working' desc, id desc
-    limit 1`
+    limit 1 for key share`
   return found?.id ?? { path: '/groupRef', message: `has no connection to ${parent.provider} yet` }
 }
 
@@ -130,9 +130,28 @@ async function insertInstallation(
       `The integration is installed for groupRef ${JSON.stringify(input.groupRef)} already.`,
       { remedy: 'Use that installation.' },
     )
+  return readInstallation(tx, id)
+}
+
+async function readInstallation(tx: Tx, id: string): Promise<InstallationRow> {
   const [row] = await tx<[InstallationRow]>`
     select ${columns(tx)} from installation i join connection c on c.id = i.connection_id where i.id = ${id}`
   return row
+}
+
+/** The connection's id, unless anything does not fit: then every issue at once. */
+function refuseMisfit(
+  connection: string | Issue,
+  content: InstallationContent | undefined,
+  provider: string,
+): string {
+  const issues = content === undefined ? [] : contentIssues(content, provider)
+  if (typeof connection !== 'string') issues.unshift(connection)
+  else if (issues.length === 0) return connection
+  throw new WritebackError('INVALID_REQUEST', 'The installation does not fit its surroundings.', {
+    issues,
+    remedy: 'Correct what issues names; a group needs a connection before it can be installed.',
+  })
 }
 
 /**
@@ -150,17 +169,77 @@ export async function createInstallation(
     const connection =
       input.connectionId === undefined
         ? await groupConnection(tx, parent, input)
-        : await namedConnection(tx, parent, input, input.connectionId)
-    const issues = contentIssues(input.content, parent.provider)
-    if (typeof connection !== 'string') issues.unshift(connection)
-    if (issues.length > 0 || typeof connection !== 'string')
-      throw new WritebackError('INVALID_REQUEST', 'The installation does not fit its surroundings.', {
-        issues,
-        remedy: 'Correct what issues names; a group needs a connection before it can be installed.',
-      })
-    const row = await insertInstallation(tx, parent, input, connection)
+        : await namedConnection(tx, parent, input.groupRef, input.connectionId)
+    const connectionId = refuseMisfit(connection, input.content, parent.provider)
+    const row = await insertInstallation(tx, parent, input, connectionId)
     await announce(tx, 'installation', row.id)
     return row
+  })
+}
+
+/** What may be changed of an installation; what is not given stays. */
+export interface InstallationChange {
+  connectionId?: string
+  content?: InstallationContent
+}
+
+/** An installation before and after a change. */
+export interface ChangedInstallation {
+  row: InstallationRow
+  /** Whether it writes through another connection now. */
+  reconnected: boolean
+}
+
+/**
+ * Changes an installation, in every process within a second. A configuration is replaced as a whole and has
+ * a new id from then on.
+ *
+ * @returns null when the integration has no such installation
+ * @throws {WritebackError} INVALID_REQUEST with every issue of the configuration and the connection
+ */
+export async function updateInstallation(
+  sql: Sql,
+  parent: InstallationParent,
+  id: string,
+  change: InstallationChange,
+): Promise<ChangedInstallation | null> {
+  return sql.begin(async (tx) => {
+    const [before] = await tx<{ groupRef: string; connectionId: string }[]>`
+      select group_ref as "groupRef", connection_id as "connectionId" from installation
+      where id = ${id} and integration_id = ${parent.integrationId} for no key update`
+    if (before === undefined) return null
+    const connection =
+      change.connectionId === undefined
+        ? before.connectionId
+        : await namedConnection(tx, parent, before.groupRef, change.connectionId)
+    const connectionId = refuseMisfit(connection, change.content, parent.provider)
+    const configId = change.content === undefined ? null : newId()
+    const content = change.content === undefined ? null : JSON.stringify(change.content)
+    await tx`
+      update installation set connection_id = ${connectionId}, config_id = coalesce(${configId}::uuid, config_id),
+        config = coalesce(${content}::text::jsonb, config)
+      where id = ${id}`
+    await announce(tx, 'installation', id)
+    return { row: await readInstallation(tx, id), reconnected: connectionId !== before.connectionId }
+  })
+}
+
+/**
+ * Deletes an installation. Nothing is accepted for it from then on; what waits for it is the queue's to end,
+ * which finds it by the note that is left here.
+ *
+ * @returns false when the integration has no such installation
+ */
+export async function deleteInstallation(sql: Sql, integrationId: string, id: string): Promise<boolean> {
+  return sql.begin(async (tx) => {
+    const deleted = await tx`
+      with gone as (
+        delete from installation where id = ${id} and integration_id = ${integrationId} returning id, project_id
+      )
+      insert into deleted_installation (id, project_id) select id, project_id from gone returning id`
+    if (deleted.length === 0) return false
+    await announce(tx, 'installation', id)
+    return true
   })
 }
 

@@ -32,6 +32,18 @@ export const NewApiKey = Type.Object(
 )
 export type NewApiKey = Static<typeof NewApiKey>
 
+export const ApiKeyUpdate = Type.Object(
+  { label: Type.Optional(Label), scopes: Type.Optional(Scopes) },
+  {
+    additionalProperties: false,
+    minProperties: 1,
+    title: 'ApiKeyUpdate',
+    description: 'What is given replaces what was there. The key itself never changes.',
+    examples: [{ scopes: ['read'] }],
+  },
+)
+export type ApiKeyUpdate = Static<typeof ApiKeyUpdate>
+
 export const ApiKey = Type.Object(
   { id: Id, label: Label, scopes: Scopes, createTime: Time },
   { title: 'ApiKey' },

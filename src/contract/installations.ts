@@ -137,6 +137,28 @@ export const NewInstallation = Type.Object(
 )
 export type NewInstallation = Static<typeof NewInstallation>
 
+export const InstallationUpdate = Type.Object(
+  {
+    connectionId: Type.Optional(
+      Type.String({ format: 'uuid', description: 'Another connection of the same group to write through.' }),
+    ),
+    config: Type.Optional(Type.Object({ content: InstallationContent }, { additionalProperties: false })),
+  },
+  {
+    additionalProperties: false,
+    minProperties: 1,
+    title: 'InstallationUpdate',
+    description:
+      'What is given replaces what was there, a configuration as a whole; it takes effect within a second everywhere. A write keeps the id of the configuration that it was accepted by.',
+    examples: [
+      {
+        config: { content: { provider: 'salesforce', write: { objects: { Lead: { objectName: 'Lead' } } } } },
+      },
+    ],
+  },
+)
+export type InstallationUpdate = Static<typeof InstallationUpdate>
+
 export const Installation = Type.Object(
   {
     id: Id,

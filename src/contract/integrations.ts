@@ -11,6 +11,12 @@ export const NewIntegration = Type.Object(
 )
 export type NewIntegration = Static<typeof NewIntegration>
 
+export const IntegrationUpdate = Type.Object(
+  { name: Name },
+  { additionalProperties: false, title: 'IntegrationUpdate', examples: [{ name: 'crm-writes' }] },
+)
+export type IntegrationUpdate = Static<typeof IntegrationUpdate>
+
 export const Integration = Type.Object(
   { id: Id, name: Name, provider: ProviderName, createTime: Time },
   { title: 'Integration' },

@@ -108,6 +108,9 @@ export function noteCommitUnknown(error: unknown): void {
 export const mayBeCommitted = (error: unknown): boolean =>
   typeof error === 'object' && error !== null && Reflect.get(error, commitUnknown) === true
 
+/** Whether a foreign key refused a row: what it names is not there any more, or something still names it. */
+export const isForeignKeyViolation = (error: unknown): boolean => codeOf(error) === '23503'
+
 /** Whether a unique constraint refused a row, optionally the one of this name. */
 export function isUniqueViolation(error: unknown, constraint?: string): boolean {
   if (codeOf(error) !== '23505') return false

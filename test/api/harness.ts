@@ -44,6 +44,8 @@ export interface Call {
 export interface Harness {
   app: FastifyInstance
   sql: Sql
+  /** Of its database. */
+  url: string
   lines: string[]
   /** Calls with the admin key unless told otherwise; a body that is not text goes as JSON. */
   call: (method: InjectOptions['method'], url: string, options?: Call) => Promise<LightMyRequestResponse>
@@ -65,7 +67,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     health: { ping: options.ping ?? (() => sql`select 1`), metricsText: () => 'up 1\n' },
     api: {
       access: directory,
-      setup: createSetup(sql, cipher, logger),
+      setup: createSetup(sql, cipher, logger, { changed: () => directory.expire() }),
       allowInsecureProviders: options.allowInsecureProviders ?? false,
       routes: options.routes ?? [],
     },
@@ -75,6 +77,7 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
   return {
     app,
     sql,
+    url: database.url,
     lines,
     call: (method = 'GET', url, { key: given = ADMIN_KEY, body, headers = {} } = {}) =>
       app.inject({

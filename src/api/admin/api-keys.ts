@@ -1,11 +1,13 @@
 import type { FastifyInstance } from 'fastify'
 import type { ApiKeyRow } from '../../connections/api-keys.ts'
 import type { Setup } from '../../connections/setup.ts'
-import { ApiKey, ApiKeyPath, CreatedApiKey, NewApiKey } from '../../contract/api-keys.ts'
+import { ApiKey, ApiKeyPath, ApiKeyUpdate, CreatedApiKey, NewApiKey } from '../../contract/api-keys.ts'
 import { PageQuery, pageOf, ProjectPath } from '../../contract/fields.ts'
 import { projectOf, requireScope } from '../auth.ts'
 import { problems } from '../openapi.ts'
 import { pageAnswer, pageRequest, type ListQuery } from '../pagination.ts'
+import { changedBy } from './changed-by.ts'
+import { deleted } from './deleted.ts'
 import { findById } from './found.ts'
 
 const tags = ['api keys']
@@ -68,6 +70,47 @@ export function apiKeyRoutes(app: FastifyInstance, setup: Setup): void {
     async (request) => {
       const get = (id: string) => setup.getApiKey(projectOf(request).id, id)
       return toAnswer(await findById('API key', request.params.id, get))
+    },
+  )
+
+  changeRoutes(app, setup)
+}
+
+function changeRoutes(app: FastifyInstance, setup: Setup): void {
+  app.patch<{ Params: { id: string }; Body: ApiKeyUpdate }>(
+    '/projects/:project/api-keys/:id',
+    {
+      onRequest: requireScope('admin'),
+      schema: {
+        tags,
+        summary: 'Change what an API key is called and what it may do, in every process at once',
+        params: ApiKeyPath,
+        body: ApiKeyUpdate,
+        response: { 200: ApiKey, ...problems },
+      },
+    },
+    async (request) => {
+      const update = (id: string) =>
+        setup.updateApiKey(projectOf(request).id, id, request.body, changedBy(request))
+      return toAnswer(await findById('API key', request.params.id, update))
+    },
+  )
+
+  app.delete<{ Params: { id: string } }>(
+    '/projects/:project/api-keys/:id',
+    {
+      onRequest: requireScope('admin'),
+      schema: {
+        tags,
+        summary: 'Revoke an API key, in every process at once',
+        params: ApiKeyPath,
+        response: { ...deleted, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const remove = (id: string) => setup.deleteApiKey(projectOf(request).id, id, changedBy(request))
+      await findById('API key', request.params.id, remove)
+      return reply.status(204).send()
     },
   )
 }

@@ -1,23 +1,19 @@
-import type { FastifyInstance, FastifyRequest } from 'fastify'
+import type { FastifyInstance } from 'fastify'
 import type { ConnectionRow } from '../../connections/connections.ts'
-import type { ChangedBy, Setup } from '../../connections/setup.ts'
+import type { Setup } from '../../connections/setup.ts'
 import { Connection, ConnectionPath, ConnectionUpdate, NewConnection } from '../../contract/connections.ts'
 import { PageQuery, pageOf, ProjectPath } from '../../contract/fields.ts'
 import { projectOf, requireScope } from '../auth.ts'
 import { problems } from '../openapi.ts'
 import { pageAnswer, pageRequest, type ListQuery } from '../pagination.ts'
+import { changedBy } from './changed-by.ts'
+import { deleted } from './deleted.ts'
 import { findById } from './found.ts'
 
 const tags = ['connections']
 
 /** Named field by field, so that nothing of the credentials can ever slip through. */
 const toAnswer = ({ id, groupRef, provider, status }: ConnectionRow) => ({ id, groupRef, provider, status })
-
-/** Who calls, for the log. */
-const changedBy = ({ access, id }: FastifyRequest): ChangedBy => ({
-  key: access?.caller.kind === 'project' ? access.caller.keyId : 'admin',
-  requestId: id,
-})
 
 export function connectionRoutes(app: FastifyInstance, setup: Setup): void {
   app.post<{ Body: NewConnection }>(
@@ -75,6 +71,10 @@ export function connectionRoutes(app: FastifyInstance, setup: Setup): void {
     },
   )
 
+  changeRoutes(app, setup)
+}
+
+function changeRoutes(app: FastifyInstance, setup: Setup): void {
   app.patch<{ Params: { id: string }; Body: ConnectionUpdate }>(
     '/projects/:project/connections/:id',
     {
@@ -92,6 +92,24 @@ export function connectionRoutes(app: FastifyInstance, setup: Setup): void {
       const renew = (id: string) =>
         setup.renewConnection(projectOf(request).id, id, body.credentials, changedBy(request))
       return toAnswer(await findById('connection', params.id, renew))
+    },
+  )
+
+  app.delete<{ Params: { id: string } }>(
+    '/projects/:project/connections/:id',
+    {
+      onRequest: requireScope('admin'),
+      schema: {
+        tags,
+        summary: 'Delete a connection that no installation uses any more',
+        params: ConnectionPath,
+        response: { ...deleted, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const remove = (id: string) => setup.deleteConnection(projectOf(request).id, id, changedBy(request))
+      await findById('connection', request.params.id, remove)
+      return reply.status(204).send()
     },
   )
 }

@@ -5,6 +5,7 @@ import { IntegrationPath, PageQuery, pageOf } from '../../contract/fields.ts'
 import {
   Installation,
   InstallationPath,
+  InstallationUpdate,
   NewInstallation,
   type WriteObject,
 } from '../../contract/installations.ts'
@@ -14,6 +15,8 @@ import { pointerTo } from '../../kernel/json-pointer.ts'
 import { invalidInput } from '../validation.ts'
 import { problems } from '../openapi.ts'
 import { pageAnswer, pageRequest, type ListQuery } from '../pagination.ts'
+import { changedBy } from './changed-by.ts'
+import { deleted } from './deleted.ts'
 import { findById } from './found.ts'
 
 const tags = ['installations']
@@ -39,9 +42,9 @@ function checkObjects(objects: Record<string, WriteObject> = {}): void {
   if (issues.length > 0) throw invalidInput(issues)
 }
 
-export function installationRoutes(app: FastifyInstance, setup: Setup): void {
-  const path = '/projects/:project/integrations/:integration/installations'
+const path = '/projects/:project/integrations/:integration/installations'
 
+export function installationRoutes(app: FastifyInstance, setup: Setup): void {
   app.post<{ Body: NewInstallation }>(
     path,
     {
@@ -98,6 +101,55 @@ export function installationRoutes(app: FastifyInstance, setup: Setup): void {
     async (request) => {
       const get = (id: string) => setup.getInstallation(integrationOf(request).id, id)
       return toAnswer(await findById('installation', request.params.installationId, get))
+    },
+  )
+
+  changeRoutes(app, setup)
+}
+
+function changeRoutes(app: FastifyInstance, setup: Setup): void {
+  app.patch<{ Params: { installationId: string }; Body: InstallationUpdate }>(
+    `${path}/:installationId`,
+    {
+      onRequest: requireScope('admin'),
+      schema: {
+        tags,
+        summary: 'Change an installation: its configuration, its connection',
+        params: InstallationPath,
+        body: InstallationUpdate,
+        response: { 200: Installation, ...problems },
+      },
+    },
+    async (request) => {
+      const { id: integrationId, projectId, provider } = integrationOf(request)
+      const { connectionId, config } = request.body
+      checkObjects(config?.content.write.objects)
+      const change = {
+        ...(connectionId !== undefined && { connectionId }),
+        ...(config !== undefined && { content: config.content }),
+      }
+      const parent = { projectId, integrationId, provider }
+      const update = (id: string) => setup.updateInstallation(parent, id, change, changedBy(request))
+      return toAnswer(await findById('installation', request.params.installationId, update))
+    },
+  )
+
+  app.delete<{ Params: { installationId: string } }>(
+    `${path}/:installationId`,
+    {
+      onRequest: requireScope('admin'),
+      schema: {
+        tags,
+        summary: 'Delete an installation: what waits for it is cancelled, what is being sent is let finish',
+        params: InstallationPath,
+        response: { ...deleted, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const remove = async (id: string) =>
+        (await setup.deleteInstallation(integrationOf(request), id, changedBy(request))) ? id : null
+      await findById('installation', request.params.installationId, remove)
+      return reply.status(204).send()
     },
   )
 }

@@ -2,10 +2,12 @@ import type { FastifyInstance } from 'fastify'
 import type { IntegrationRow } from '../../connections/integrations.ts'
 import type { Setup } from '../../connections/setup.ts'
 import { IntegrationPath, PageQuery, pageOf, ProjectPath } from '../../contract/fields.ts'
-import { Integration, NewIntegration } from '../../contract/integrations.ts'
+import { Integration, IntegrationUpdate, NewIntegration } from '../../contract/integrations.ts'
 import { integrationOf, projectOf, requireScope } from '../auth.ts'
 import { problems } from '../openapi.ts'
 import { pageAnswer, pageRequest, type ListQuery } from '../pagination.ts'
+import { changedBy } from './changed-by.ts'
+import { deleted } from './deleted.ts'
 import { findById } from './found.ts'
 
 const tags = ['integrations']
@@ -70,6 +72,47 @@ export function integrationRoutes(app: FastifyInstance, setup: Setup): void {
     async (request) => {
       const get = (id: string) => setup.getIntegration(projectOf(request).id, id)
       return toAnswer(await findById('integration', integrationOf(request).id, get))
+    },
+  )
+
+  changeRoutes(app, setup)
+}
+
+function changeRoutes(app: FastifyInstance, setup: Setup): void {
+  app.patch<{ Body: IntegrationUpdate }>(
+    '/projects/:project/integrations/:integration',
+    {
+      onRequest: requireScope('admin'),
+      schema: {
+        tags,
+        summary: 'Rename an integration',
+        params: IntegrationPath,
+        body: IntegrationUpdate,
+        response: { 200: Integration, ...problems },
+      },
+    },
+    async (request) => {
+      const update = (id: string) =>
+        setup.updateIntegration(projectOf(request).id, id, request.body, changedBy(request))
+      return toAnswer(await findById('integration', integrationOf(request).id, update))
+    },
+  )
+
+  app.delete(
+    '/projects/:project/integrations/:integration',
+    {
+      onRequest: requireScope('admin'),
+      schema: {
+        tags,
+        summary: 'Delete an integration that is not installed for anybody any more',
+        params: IntegrationPath,
+        response: { ...deleted, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const remove = (id: string) => setup.deleteIntegration(projectOf(request).id, id, changedBy(request))
+      await findById('integration', integrationOf(request).id, remove)
+      return reply.status(204).send()
     },
   )
 }

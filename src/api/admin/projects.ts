@@ -2,10 +2,12 @@ import type { FastifyInstance } from 'fastify'
 import type { ProjectRow } from '../../connections/projects.ts'
 import type { Setup } from '../../connections/setup.ts'
 import { PageQuery, pageOf, ProjectPath } from '../../contract/fields.ts'
-import { NewProject, Project } from '../../contract/projects.ts'
+import { NewProject, Project, ProjectUpdate } from '../../contract/projects.ts'
 import { projectOf, requireAdmin, requireScope } from '../auth.ts'
 import { problems } from '../openapi.ts'
 import { pageAnswer, pageRequest, type ListQuery } from '../pagination.ts'
+import { changedBy } from './changed-by.ts'
+import { deleted } from './deleted.ts'
 import { findById } from './found.ts'
 
 const tags = ['projects']
@@ -16,7 +18,7 @@ const toAnswer = ({ id, name, createdAt }: ProjectRow): Project => ({
   createTime: createdAt.toISOString(),
 })
 
-/** The admin key makes and lists projects; a project's own key may look at its project. */
+/** The admin key makes and lists projects; a project's own key may look at its project, or change it with the scope. */
 export function projectRoutes(app: FastifyInstance, setup: Setup): void {
   app.post<{ Body: NewProject }>(
     '/projects',
@@ -67,6 +69,47 @@ export function projectRoutes(app: FastifyInstance, setup: Setup): void {
     async (request) => {
       const get = (id: string) => setup.getProject(id)
       return toAnswer(await findById('project', projectOf(request).id, get))
+    },
+  )
+
+  changeRoutes(app, setup)
+}
+
+function changeRoutes(app: FastifyInstance, setup: Setup): void {
+  app.patch<{ Body: ProjectUpdate }>(
+    '/projects/:project',
+    {
+      onRequest: requireScope('admin'),
+      schema: {
+        tags,
+        summary: 'Rename a project',
+        params: ProjectPath,
+        body: ProjectUpdate,
+        response: { 200: Project, ...problems },
+      },
+    },
+    async (request) => {
+      const update = (id: string) => setup.updateProject(id, request.body, changedBy(request))
+      return toAnswer(await findById('project', projectOf(request).id, update))
+    },
+  )
+
+  app.delete(
+    '/projects/:project',
+    {
+      onRequest: requireScope('admin'),
+      schema: {
+        tags,
+        summary:
+          'Delete a project in which nothing is installed, with its keys, integrations and connections',
+        params: ProjectPath,
+        response: { ...deleted, ...problems },
+      },
+    },
+    async (request, reply) => {
+      const remove = (id: string) => setup.deleteProject(id, changedBy(request))
+      await findById('project', projectOf(request).id, remove)
+      return reply.status(204).send()
     },
   )
 }
