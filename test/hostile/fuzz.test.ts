@@ -66,12 +66,17 @@ function faultOf(request: Request, { status, headers, text }: Answer): string | 
   if (request.route === null && status < 400) return null
   if (status >= 500) return `a ${status}`
   if (request.route?.path === '/metrics' && status === 200) return null
+  if (status === 204) return text === '' && request.route?.operation.responses['204'] ? null : 'an odd 204'
   if (
     status >= 400 &&
     type !== 'application/problem+json' &&
     !(status === 422 && type === 'application/json')
   )
     return `a ${status} as ${type}`
+  if (type === 'application/x-ndjson') {
+    const lines = text.split('\n').slice(0, -1)
+    return lines.map((line) => check(request.route, status, type, JSON.parse(line))).find(Boolean) ?? null
+  }
   const body = JSON.parse(text) as { requestId?: string; status?: number }
   if (type === 'application/problem+json') {
     if (body.requestId === undefined || body.requestId !== headers['x-request-id']) return 'another requestId'

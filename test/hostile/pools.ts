@@ -67,6 +67,16 @@ const writes = (groupRefs: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
     .tuple(groupRefs, kinds, modes, extras)
     .map(([groupRef, kind, mode, extra]) => ({ groupRef, ...kind, ...mode, ...extra }))
 
+/** Writes of a bulk call that are mostly in order: what a single call takes, and its object. */
+const bulkWrites = (groupRefs: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
+  fc
+    .tuple(groupRefs, kinds, extras, fc.constantFrom('Contact', 'Account', 'Nope__c', 'bad name', ''))
+    .chain(([groupRef, kind, extra, objectName]) =>
+      fc
+        .option(fc.constantFrom('bulk-1', 'bulk-2', 'two words'), { nil: undefined })
+        .map((idempotencyKey) => ({ groupRef, objectName, ...kind, ...extra, idempotencyKey })),
+    )
+
 function bodiesFor(tenant: Tenant, other: Tenant, simulatorUrl: string): Known {
   const groupRefs = fc.oneof(
     { weight: 6, arbitrary: fc.constant(tenant.groupRef) },
@@ -79,6 +89,7 @@ function bodiesFor(tenant: Tenant, other: Tenant, simulatorUrl: string): Known {
   }
   return {
     'title WriteRequest': writes(groupRefs),
+    'title BulkWrite': bulkWrites(groupRefs),
     'title WriteSettings': fc.constantFrom({}, { packing: 'none' }, { objects: { Contact: entry } }),
     connectionId: fc.constantFrom(tenant.connectionId, other.connectionId),
     // Few enough that an installation meets a connection of its group.
@@ -105,6 +116,51 @@ const makeOperations = (tenant: Tenant, other: Tenant): Promise<string[]> => {
 
 const times = (count: number, text: string): string[] => new Array<string>(count).fill(text)
 
+/** Of each kind, how many there are to be taken away or renamed. */
+const SPARES = 4
+
+/** What calls may take away or rename without the others missing it. */
+async function makeSpares(tenant: Tenant, make: (path: string, body: unknown) => Promise<string>) {
+  const base = `/v1/projects/${tenant.projectId}`
+  const installations = `${base}/integrations/${tenant.integrationId}/installations`
+  const credentials = {
+    type: 'access-token',
+    accessToken: 'x',
+    instanceUrl: 'https://spare.my.salesforce.com',
+  }
+  const several = async (makeOne: (name: string) => Promise<string>): Promise<string[]> => {
+    const ids: string[] = []
+    for (let number = 1; number <= SPARES; number += 1) ids.push(await makeOne(`spare ${number}`))
+    return ids
+  }
+  const connect = (groupRef: string) =>
+    make(`${base}/connections`, { groupRef, provider: 'salesforce', credentials })
+  const install = async (groupRef: string) => {
+    const connectionId = await connect(groupRef)
+    const config = { content: { provider: 'salesforce', write: {} } }
+    return make(installations, { groupRef, connectionId, config })
+  }
+  const project = [tenant.projectId]
+  const integration = [tenant.integrationId]
+  const installed = { project, integration, installationId: await several(install) }
+  const integrations = {
+    project,
+    integration: await several((name) => make(`${base}/integrations`, { name, provider: 'salesforce' })),
+  }
+  const keys = await several((label) => make(`${base}/api-keys`, { label, scopes: ['read'] }))
+  const template = '/v1/projects/{project}'
+  const ofIntegration = `${template}/integrations/{integration}`
+  return {
+    [`PATCH ${ofIntegration}`]: integrations,
+    [`DELETE ${ofIntegration}`]: integrations,
+    [`PATCH ${ofIntegration}/installations/{installationId}`]: installed,
+    [`DELETE ${ofIntegration}/installations/{installationId}`]: installed,
+    [`PATCH ${template}/api-keys/{id}`]: { project, id: keys },
+    [`DELETE ${template}/api-keys/{id}`]: { project, id: keys },
+    [`DELETE ${template}/connections/{id}`]: { project, id: await several(connect) },
+  }
+}
+
 /** What requests to a service are made of, set up in it: a tenant, another, keys of every kind, operations. */
 export async function preparePools({ tenant, app, simulator }: Service): Promise<Pools> {
   const other = await createTenant(app.url, simulator.url)
@@ -116,6 +172,10 @@ export async function preparePools({ tenant, app, simulator }: Service): Promise
   for (const scopes of [['write'], ['read'], ['admin'], ['write', 'read', 'admin']])
     keys.push((await made(`${base}/api-keys`, { label: 'fuzz', scopes }))['key']!)
   const [listed] = (await admin<{ results: { id: string }[] }>('GET', `${base}/api-keys`)).body.results
+  const operations = await makeOperations(tenant, other)
+  const written = await tenant.operation(operations[0]!)
+  const installation = `${base}/integrations/${tenant.integrationId}/installations/${tenant.installationId}`
+  const lanes = await admin<{ results: { id: string }[] }>('GET', `${installation}/lanes`)
   const spare = await made(`${base}/connections`, {
     groupRef: 'spare',
     provider: 'salesforce',
@@ -127,10 +187,13 @@ export async function preparePools({ tenant, app, simulator }: Service): Promise
       project: [...times(9, tenant.projectId), other.projectId],
       integration: [...times(5, tenant.integrationId), ...times(5, 'crm'), other.integrationId],
       installationId: [tenant.installationId, tenant.installationId, other.installationId],
-      operation: await makeOperations(tenant, other),
+      operation: operations,
+      batch: [written.metadata.batchId!, tenant.projectId],
+      lane: [...lanes.body.results.map((lane) => lane.id), tenant.projectId],
       object: [...times(6, 'Contact'), 'Account', 'Lead', 'Nope__c', 'bad name'],
       id: [spare['id']!, listed!.id, other.connectionId],
     },
+    spares: await makeSpares(tenant, async (path, body) => (await made(path, body))['id']!),
     bodies: bodiesFor(tenant, other, simulator.url),
   }
 }

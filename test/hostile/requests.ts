@@ -20,6 +20,8 @@ export interface Pools {
   keys: string[]
   /** Values for path parameters by name: what is there. */
   places: Record<string, string[]>
+  /** The same for calls that take away or rename what they name, by method and path: the others need it. */
+  spares: Record<string, Record<string, string[]>>
   /** Values for body members by name, and for the formats of the service's own. */
   bodies: Known
 }
@@ -50,18 +52,23 @@ const rawParts = [
   '',
 ]
 
-const partFor = (name: string, { places }: Pools): fc.Arbitrary<string> =>
+const partFor = (name: string, route: Route, { places, spares }: Pools): fc.Arbitrary<string> =>
   fc.oneof(
-    { weight: 12, arbitrary: fc.constantFrom(...(places[name] ?? ['x'])).map(encode) },
+    {
+      weight: 12,
+      arbitrary: fc
+        .constantFrom(...(spares[`${route.method} ${route.path}`]?.[name] ?? places[name] ?? ['x']))
+        .map(encode),
+    },
     { weight: 1, arbitrary: fc.uuid() },
     { weight: 1, arbitrary: oddText.map(encode) },
     { weight: 1, arbitrary: fc.constantFrom(...rawParts) },
   )
 
-function pathFor({ path }: Route, pools: Pools): fc.Arbitrary<string> {
-  const parts = path.split(/\{(\w+)\}/)
+function pathFor(route: Route, pools: Pools): fc.Arbitrary<string> {
+  const parts = route.path.split(/\{(\w+)\}/)
   return fc
-    .tuple(...parts.map((part, index) => (index % 2 === 0 ? fc.constant(part) : partFor(part, pools))))
+    .tuple(...parts.map((part, index) => (index % 2 === 0 ? fc.constant(part) : partFor(part, route, pools))))
     .map((all) => all.join(''))
 }
 
@@ -234,22 +241,23 @@ const requestTo = (route: Route, pools: Pools): fc.Arbitrary<Request> =>
     }))
 
 /** Requests to a path or with a method that the document does not have. */
-const stray = (routes: Route[], pools: Pools): fc.Arbitrary<Request> =>
-  fc
+const stray = (routes: Route[], pools: Pools): fc.Arbitrary<Request> => {
+  const known = new Set(routes.map(({ method, path }) => `${method} ${path}`))
+  const words = fc.oneof(oddText.map(encode), fc.constantFrom('v1', 'projects', 'openapi.json', ...rawParts))
+  return fc
     .record({
-      path: fc.oneof(
-        fc.constantFrom(...routes).chain((route) => pathFor(route, pools)),
+      place: fc.oneof(
         fc
-          .array(
-            fc.oneof(oddText.map(encode), fc.constantFrom('v1', 'projects', 'openapi.json', ...rawParts)),
-            { maxLength: 8 },
-          )
-          .map((parts) => `/${parts.join('/')}`),
+          .constantFrom(...routes)
+          .chain((route) => pathFor(route, pools).map((path) => ({ path, template: route.path }))),
+        fc.array(words, { maxLength: 8 }).map((parts) => ({ path: `/${parts.join('/')}`, template: '' })),
       ),
       method: fc.constantFrom('PUT', 'DELETE', 'PATCH', 'POST', 'OPTIONS', 'TRACE', 'PROPFIND', 'LOCK'),
       headers: headersFor(pools),
     })
-    .map(({ path, method, headers }) => ({ route: null, method, path, headers, body: null }))
+    .filter(({ place, method }) => !known.has(`${method} ${place.template}`))
+    .map(({ place, method, headers }) => ({ route: null, method, path: place.path, headers, body: null }))
+}
 
 /** Requests to every route, calls that write being the most common. */
 export function requestsTo(routes: Route[], pools: Pools): fc.Arbitrary<Request> {
