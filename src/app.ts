@@ -35,7 +35,7 @@ import { endDeleted } from './queue/end-deleted.ts'
 import { createFollowing } from './queue/following.ts'
 import { createOperate } from './queue/operate.ts'
 import { readByHand } from './queue/read-by-hand.ts'
-import { readAttempts, readOpenBatches, readOperation } from './queue/read.ts'
+import { createOperationReads, readAttempts, readOpenBatches, readOperation } from './queue/read.ts'
 import { resumeLanesOfConnection } from './queue/resume-lanes.ts'
 import { keepRetention } from './queue/retention.ts'
 import { startWakeups, type Wakeups } from './wakeups/wakeups.ts'
@@ -352,7 +352,7 @@ async function startTaking(parts: Parts) {
       writeRoutes({ ...accepting, sendNow: (submission, timeMs) => sendNow.send(submission, timeMs) }),
       bulkRoutes({ ...accepting, isEnding: () => isEnding, logger }),
       operationRoutes({
-        read: (projectId, id) => readOperation(sql, projectId, id),
+        read: createOperationReads(sql),
         attempts: (writeIds) => readAttempts(sql, writeIds),
         openBatches: (batchIds) => readOpenBatches(sql, batchIds),
         hands: (operationId) => readByHand(sql, operationId),

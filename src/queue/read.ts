@@ -1,4 +1,5 @@
 import type { Sql } from '../db/connect.ts'
+import { createSharedReads } from '../kernel/shared-reads.ts'
 import type { ProviderError } from '../model/outcome.ts'
 import type { WriteState, WriteType } from '../model/write.ts'
 
@@ -48,6 +49,26 @@ type Row = Omit<OperationView, 'records'> & Omit<RecordView, 'id'> & { writeId: 
 export async function readOperation(sql: Sql, projectId: string, id: string): Promise<OperationView | null> {
   const [operation] = await readOperations(sql, projectId, [id])
   return operation ?? null
+}
+
+/** Operations that one statement reads: of a hundred records each at the most. */
+const READ_TOGETHER = 50
+/** Statements of one project that read at once: one is under way while the next one's questions come in. */
+const READS_AT_ONCE = 2
+
+/** {@link readOperation} for many callers at once, who share statements. */
+export function createOperationReads(
+  sql: Sql,
+): (projectId: string, id: string) => Promise<OperationView | null> {
+  const read = createSharedReads<OperationView>({
+    readMany: async (projectId, ids) => {
+      const operations = await readOperations(sql, projectId, ids)
+      return new Map(operations.map((operation) => [operation.id, operation]))
+    },
+    max: READ_TOGETHER,
+    flights: READS_AT_ONCE,
+  })
+  return (projectId, id) => read(projectId, id.toLowerCase())
 }
 
 /** Operations of a project in the order of these ids, each once; those that the project does not have are left out. */

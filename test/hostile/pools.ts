@@ -162,7 +162,7 @@ async function makeSpares(tenant: Tenant, make: (path: string, body: unknown) =>
 }
 
 /** What requests to a service are made of, set up in it: a tenant, another, keys of every kind, operations. */
-export async function preparePools({ tenant, app, simulator }: Service): Promise<Pools> {
+export async function preparePools({ tenant, app, simulator, database }: Service): Promise<Pools> {
   const other = await createTenant(app.url, simulator.url)
   const admin = caller(app.url)
   const base = `/v1/projects/${tenant.projectId}`
@@ -174,8 +174,9 @@ export async function preparePools({ tenant, app, simulator }: Service): Promise
   const [listed] = (await admin<{ results: { id: string }[] }>('GET', `${base}/api-keys`)).body.results
   const operations = await makeOperations(tenant, other)
   const written = await tenant.operation(operations[0]!)
-  const installation = `${base}/integrations/${tenant.integrationId}/installations/${tenant.installationId}`
-  const lanes = await admin<{ results: { id: string }[] }>('GET', `${installation}/lanes`)
+  // all of them, since only those in which something waits are listed
+  const lanes = await database.sql<{ id: string }[]>`
+    select id from lane where installation_id = ${tenant.installationId}`
   const spare = await made(`${base}/connections`, {
     groupRef: 'spare',
     provider: 'salesforce',
@@ -189,7 +190,7 @@ export async function preparePools({ tenant, app, simulator }: Service): Promise
       installationId: [tenant.installationId, tenant.installationId, other.installationId],
       operation: operations,
       batch: [written.metadata.batchId!, tenant.projectId],
-      lane: [...lanes.body.results.map((lane) => lane.id), tenant.projectId],
+      lane: [...lanes.map((lane) => lane.id), tenant.projectId],
       object: [...times(6, 'Contact'), 'Account', 'Lead', 'Nope__c', 'bad name'],
       id: [spare['id']!, listed!.id, other.connectionId],
     },
