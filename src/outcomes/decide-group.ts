@@ -1,6 +1,6 @@
 import type { CallAnswer, FailureCause, ProviderError, RecordAnswer } from '../model/outcome.ts'
 import { decide, lostInDoubt, resend, retry, type Decidable, type Decision } from './decide.ts'
-import { doubtEarlierTries, wasAlong, type EarlierTries } from './earlier-tries.ts'
+import { doubtEarlierTries, sharedPositions, wasAlong, type EarlierTries } from './earlier-tries.ts'
 
 /** What a group's lane says of its fate. */
 export interface GroupRules {
@@ -9,8 +9,6 @@ export interface GroupRules {
   onRollback: 'fail' | 'resend'
   /** A caller-built batch: with allOrNone, it is never sent again in part. */
   isCallersBatch?: boolean
-  /** Whether waiting writes to one record are sent as one. */
-  merge?: boolean
 }
 
 /** A member of a group. */
@@ -91,7 +89,7 @@ function keepWhole(decisions: Decision[]): Decision[] {
   const isOver = decisions.some(({ move }) => move === 'doubt' || move === 'fail' || move === 'succeed')
   if (!isOver) return decisions
   return decisions.map((decision): Decision => {
-    if (decision.move === 'retry' && decision.lost === true) return lostInDoubt(decision.errors)
+    if (decision.move === 'retry' && decision.lost !== undefined) return lostInDoubt(decision.errors)
     return decision.move === 'retry' || decision.move === 'defer'
       ? { move: 'fail', errors: decision.errors }
       : decision
@@ -107,6 +105,7 @@ function decideEach(answer: CallAnswer, members: GroupMember[], random: number):
   const size = members.reduce((most, { position }) => Math.max(most, position + 1), 1)
   return members.map((member) => {
     const decision = decide(answer, member.position, member, random)
+    if ('lost' in decision && shared.has(member.position)) return { ...decision, lost: 'merged' }
     const isFailed = decision.move === 'fail' && (answer.kind === 'answered' || answer.kind === 'refused')
     if (isFailed && shared.has(member.position) && member.deadlineSeconds > 0)
       return { move: 'retry', delaySeconds: 0, errors: decision.errors, alone: true }
@@ -115,14 +114,6 @@ function decideEach(answer: CallAnswer, members: GroupMember[], random: number):
     const again = decision.move === 'fail' && size > 1 ? retry(member, decision.errors, random) : decision
     return again.move === 'retry' ? { ...again, maxRecords: Math.ceil(size / SMALLER) } : again
   })
-}
-
-/** Places of records that stand for more than one write. */
-function sharedPositions(members: GroupMember[]): Set<number> {
-  const seen = new Set<number>()
-  const shared = new Set<number>()
-  for (const { position } of members) (seen.has(position) ? shared : seen).add(position)
-  return shared
 }
 
 function causeOf(answer: CallAnswer, position: number): FailureCause | undefined {

@@ -1,3 +1,4 @@
+import type { LostTry } from '../model/lost-try.ts'
 import { fullJitter, type BackoffBounds } from '../kernel/backoff.ts'
 import type { CallAnswer, ErrorClass, ProviderError, RecordAnswer } from '../model/outcome.ts'
 import type { WriteType } from '../model/write.ts'
@@ -20,7 +21,7 @@ export type Decision =
   | Retry
   /** A limit of the org turned the call away: again once the installation may send, no attempt spent. */
   | { move: 'defer'; errors: ProviderError[] }
-  | { move: 'doubt'; errors: ProviderError[]; lost?: true }
+  | { move: 'doubt'; errors: ProviderError[]; lost?: LostTry }
 
 /** It is sent again. */
 export interface Retry {
@@ -34,7 +35,7 @@ export interface Retry {
   /** It was sent as one with other writes to its record and failed with them: from now on it goes by itself. */
   alone?: true
   /** The answer was lost: it may have been written already. */
-  lost?: true
+  lost?: LostTry
 }
 
 /** First wait up to 1 s, doubling up to 5 minutes: a lock clears in seconds, a quota within the next call (facts 8, contract 6.9). */
@@ -100,7 +101,7 @@ function decideFailure(failure: Failure, write: Decidable, random: number): Deci
 function decideLost(write: Decidable, errors: ProviderError[], random: number): Decision {
   const isSafe = write.type !== 'create' || write.idempotent
   const decision = isSafe ? retry(write, errors, random) : null
-  if (decision?.move === 'retry') return { ...decision, lost: true }
+  if (decision?.move === 'retry') return { ...decision, lost: 'alone' }
   return lostInDoubt(errors)
 }
 
@@ -108,7 +109,7 @@ function decideLost(write: Decidable, errors: ProviderError[], random: number): 
 export const lostInDoubt = (errors: ProviderError[]): Decision => ({
   move: 'doubt',
   errors: [noAnswer, ...errors],
-  lost: true,
+  lost: 'alone',
 })
 
 const noAnswer: ProviderError = {

@@ -1,3 +1,4 @@
+import { SENT_AS_ONE } from '../model/lost-try.ts'
 import type { CallAnswer, ProviderError } from '../model/outcome.ts'
 import type { WriteType } from '../model/write.ts'
 import { inDoubt, type Decision } from './decide.ts'
@@ -22,7 +23,10 @@ import { inDoubt, type Decision } from './decide.ts'
 export interface EarlierTries {
   type: WriteType
   position: number
-  /** The batches in which it was sent and whose answers were lost: each may have written it. */
+  /**
+   * The batches in which it was sent and whose answers were lost: each may have written it. With
+   * {@link SENT_AS_ONE} among them, it was sent as one record with others in one of them.
+   */
   lostIn: readonly string[]
   /** Fields that were sent in some tries and perhaps not in others. */
   ifEmpty?: readonly string[] | null
@@ -50,6 +54,10 @@ const OF_THE_RECORD: ReadonlySet<string> = new Set([
 const isOfTheRecord = (type: WriteType, { code }: ProviderError): boolean =>
   OF_THE_RECORD.has(code) && !(type === 'upsert' && code === 'REQUIRED_FIELD_MISSING')
 
+/** Of an updated record that has been deleted nothing is there, whatever an earlier try did: for itself that is a failure. */
+const isGone = (type: WriteType, errors: ProviderError[]): boolean =>
+  type === 'update' && errors.some(({ code }) => code === 'ENTITY_IS_DELETED')
+
 /** Whether a member was along in all the lost tries of another. */
 export const wasAlong = (member: EarlierTries, other: EarlierTries): boolean =>
   other.lostIn.every((batchId) => member.lostIn.includes(batchId))
@@ -57,14 +65,22 @@ export const wasAlong = (member: EarlierTries, other: EarlierTries): boolean =>
 /** What a group is written by. */
 interface Rules {
   allOrNone: boolean
-  /** Whether waiting writes to one record are sent as one. */
-  merge?: boolean
+}
+
+/** Places of records that stand for more than one write. */
+export function sharedPositions(members: readonly { position: number }[]): Set<number> {
+  const seen = new Set<number>()
+  const shared = new Set<number>()
+  for (const { position } of members) (seen.has(position) ? shared : seen).add(position)
+  return shared
 }
 
 /** The members whose lost tries are shown, by this answer, to have written nothing. */
 function findUnwritten<M extends EarlierTries>(answer: CallAnswer, members: M[], rules: Rules): Set<M> {
-  // What was sent in its name was not the same each time: with other writes' values, or without some fields.
-  const isSame = (member: M): boolean => rules.merge !== true && (member.ifEmpty ?? null) === null
+  const shared = sharedPositions(members)
+  // Else what was sent in its name was not the same each time: with others' values, or without some fields.
+  const isSame = (member: M): boolean =>
+    !member.lostIn.includes(SENT_AS_ONE) && !shared.has(member.position) && (member.ifEmpty ?? null) === null
   const isRefused = (member: M, errors: ProviderError[]): boolean =>
     isSame(member) && errors.some((error) => isOfTheRecord(member.type, error))
   if (answer.kind === 'refused') {
@@ -75,12 +91,15 @@ function findUnwritten<M extends EarlierTries>(answer: CallAnswer, members: M[],
     return new Set(members.filter((member) => members.every((other) => wasAlong(other, member))))
   }
   if (answer.kind !== 'answered') return new Set()
-  const refused = members.filter((member) => {
+  const permanentOf = (member: M): ProviderError[] => {
     const record = answer.records[member.position]
-    return record?.ok === false && record.errorClass === 'permanent' && isRefused(member, record.errors)
-  })
-  if (!rules.allOrNone) return new Set(refused)
-  return new Set(members.filter((member) => refused.some((other) => wasAlong(other, member))))
+    return record?.ok === false && record.errorClass === 'permanent' ? record.errors : []
+  }
+  const refused = members.filter((member) => isRefused(member, permanentOf(member)))
+  const gone = members.filter((member) => isGone(member.type, permanentOf(member)))
+  if (!rules.allOrNone) return new Set([...refused, ...gone])
+  const undone = members.filter((member) => refused.some((other) => wasAlong(other, member)))
+  return new Set([...undone, ...gone])
 }
 
 /** Puts what would fail, but may have been written by an earlier try, in doubt instead. */

@@ -34,7 +34,7 @@ export const unsettled: Omit<Settlement, 'writeId' | 'state'> = {
   spent: true,
   maxRecords: null,
   alone: false,
-  lost: false,
+  lost: null,
 }
 
 /** Outcomes counted, for the log line of the batch. */
@@ -157,11 +157,11 @@ export function toSettlement(writeId: string, decision: Decision): Settlement {
         writeId,
         state: 'in_doubt',
         errors: decision.errors,
-        lost: decision.lost === true,
+        lost: decision.lost ?? null,
       }
     case 'retry': {
       const { errors, delaySeconds } = decision
-      const { rolledBack = false, maxRecords = null, alone = false, lost = false } = decision
+      const { rolledBack = false, maxRecords = null, alone = false, lost = null } = decision
       const again = { errors, delaySeconds, rolledBack, maxRecords, alone, lost }
       return { ...unsettled, writeId, state: 'queued', ...again }
     }

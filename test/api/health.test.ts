@@ -93,6 +93,11 @@ describe('OpenAPI', () => {
       Object.keys(of).map((m) => `${m} ${path}`),
     )
     expect(calls.sort()).toEqual([
+      'delete /v1/projects/{project}',
+      'delete /v1/projects/{project}/api-keys/{id}',
+      'delete /v1/projects/{project}/connections/{id}',
+      'delete /v1/projects/{project}/integrations/{integration}',
+      'delete /v1/projects/{project}/integrations/{integration}/installations/{installationId}',
       'get /healthz',
       'get /metrics',
       'get /readyz',
@@ -106,7 +111,11 @@ describe('OpenAPI', () => {
       'get /v1/projects/{project}/integrations/{integration}',
       'get /v1/projects/{project}/integrations/{integration}/installations',
       'get /v1/projects/{project}/integrations/{integration}/installations/{installationId}',
+      'patch /v1/projects/{project}',
+      'patch /v1/projects/{project}/api-keys/{id}',
       'patch /v1/projects/{project}/connections/{id}',
+      'patch /v1/projects/{project}/integrations/{integration}',
+      'patch /v1/projects/{project}/integrations/{integration}/installations/{installationId}',
       'post /v1/projects',
       'post /v1/projects/{project}/api-keys',
       'post /v1/projects/{project}/connections',
@@ -117,8 +126,9 @@ describe('OpenAPI', () => {
     expect(JSON.stringify(document.paths)).toContain('"$ref":"#/components/schemas/Problem"')
     for (const [path, of] of Object.entries(document.paths).filter(([path]) => path.startsWith('/v1')))
       for (const [method, call] of Object.entries(of)) {
-        expect(Object.keys(call.responses), path).toEqual([method === 'post' ? '201' : '200', 'default'])
-        expect(call.requestBody !== undefined, path).toBe(method !== 'get')
+        const success = { get: '200', patch: '200', post: '201', delete: '204' }[method]
+        expect(Object.keys(call.responses), path).toEqual([success, 'default'])
+        expect(call.requestBody !== undefined, path).toBe(method === 'post' || method === 'patch')
       }
   })
 })

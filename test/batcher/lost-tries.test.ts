@@ -108,7 +108,12 @@ describe('a group with allOrNone whose answer was lost', () => {
 describe('a write whose answer was lost', () => {
   it.each([
     { what: 'refused for what it says', code: 'STRING_TOO_LONG', state: 'failed 2' },
-    { what: 'refused because its record is gone', code: 'ENTITY_IS_DELETED', state: 'in_doubt 2' },
+    { what: 'refused because its record is gone', code: 'ENTITY_IS_DELETED', state: 'failed 2' },
+    {
+      what: 'refused for a right that it may have lost by it',
+      code: 'INSUFFICIENT_ACCESS_OR_READONLY',
+      state: 'in_doubt 2',
+    },
   ])('and that is then $what: $state', async ({ code, state }) => {
     const { ids, run } = await lane({}, ['a'], () => answered(failure(code, 'permanent')))
     await run()

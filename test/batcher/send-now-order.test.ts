@@ -173,11 +173,15 @@ describe('a synchronous call behind earlier writes to its record', () => {
     const write = toRecord(newId())
     const lane = updates()
     const [earlier] = await addWrites(sql(), [write(lane, 1)])
-    const now = await processes.start(
-      ({ options }) =>
-        new Promise((resolve) => options.signal!.addEventListener('abort', () => resolve(lost('ABORTED')()))),
-    )
+    const called = Promise.withResolvers<undefined>()
+    const now = await processes.start(({ options }) => {
+      called.resolve(undefined)
+      return new Promise((resolve) =>
+        options.signal!.addEventListener('abort', () => resolve(lost('ABORTED')())),
+      )
+    })
     expect(await now.send(write(lane, 2), 300)).toEqual({ kind: 'record_busy' })
+    await called.promise
     await now.stop(0)
     expect(await states(sql(), [earlier!])).toEqual(['queued 1'])
   })

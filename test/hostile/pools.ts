@@ -142,21 +142,31 @@ async function makeSpares(tenant: Tenant, make: (path: string, body: unknown) =>
   }
   const project = [tenant.projectId]
   const integration = [tenant.integrationId]
-  const installed = { project, integration, installationId: await several(install) }
-  const integrations = {
+  // Each call has its own: what one took away would be missed by the other.
+  const installed = async (use: string) => ({
     project,
-    integration: await several((name) => make(`${base}/integrations`, { name, provider: 'salesforce' })),
-  }
-  const keys = await several((label) => make(`${base}/api-keys`, { label, scopes: ['read'] }))
+    integration,
+    installationId: await several((name) => install(`${use} ${name}`)),
+  })
+  const integrated = async (use: string) => ({
+    project,
+    integration: await several((name) =>
+      make(`${base}/integrations`, { name: `${use} ${name}`, provider: 'salesforce' }),
+    ),
+  })
+  const keys = async () => ({
+    project,
+    id: await several((label) => make(`${base}/api-keys`, { label, scopes: ['read'] })),
+  })
   const template = '/v1/projects/{project}'
   const ofIntegration = `${template}/integrations/{integration}`
   return {
-    [`PATCH ${ofIntegration}`]: integrations,
-    [`DELETE ${ofIntegration}`]: integrations,
-    [`PATCH ${ofIntegration}/installations/{installationId}`]: installed,
-    [`DELETE ${ofIntegration}/installations/{installationId}`]: installed,
-    [`PATCH ${template}/api-keys/{id}`]: { project, id: keys },
-    [`DELETE ${template}/api-keys/{id}`]: { project, id: keys },
+    [`PATCH ${ofIntegration}`]: await integrated('renamed'),
+    [`DELETE ${ofIntegration}`]: await integrated('deleted'),
+    [`PATCH ${ofIntegration}/installations/{installationId}`]: await installed('changed'),
+    [`DELETE ${ofIntegration}/installations/{installationId}`]: await installed('deleted'),
+    [`PATCH ${template}/api-keys/{id}`]: await keys(),
+    [`DELETE ${template}/api-keys/{id}`]: await keys(),
     [`DELETE ${template}/connections/{id}`]: { project, id: await several(connect) },
   }
 }

@@ -1,3 +1,4 @@
+import { SENT_AS_ONE } from '../../src/model/lost-try.ts'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { CallAnswer, ErrorClass, RecordAnswer } from '../../src/model/outcome.ts'
@@ -94,8 +95,14 @@ describe('a write that ends after a try whose answer was lost', () => {
     })
   })
 
+  it('has failed when the record to be updated has been deleted: nothing of it is there', () => {
+    const gone = failed('ENTITY_IS_DELETED', 'permanent')
+    expect(run(each, answered(gone), [['x']])).toEqual(['fail ENTITY_IS_DELETED'])
+    expect(run(each, answered(gone), [['x']], { type: 'upsert' })).toEqual(['doubt OUTCOME_UNKNOWN'])
+  })
+
   it('is in doubt when what was sent in its name may have differed: merged writes, fields sent only if empty', () => {
-    expect(run({ ...each, merge: true }, answered(ofTheRecord), [['x']])).toEqual(['doubt OUTCOME_UNKNOWN'])
+    expect(run(each, answered(ofTheRecord), [['x', SENT_AS_ONE]])).toEqual(['doubt OUTCOME_UNKNOWN'])
     expect(run(each, answered(ofTheRecord), [['x']], { ifEmpty: ['Title'] })).toEqual([
       'doubt OUTCOME_UNKNOWN',
     ])
@@ -241,7 +248,7 @@ describe('outcomes are true', () => {
               one.end = decision.move
               continue
             }
-            if (decision.lost === true) one.lostIn = [...one.lostIn, `call ${call}`]
+            if (decision.lost !== undefined) one.lostIn = [...one.lostIn, `call ${call}`]
             if (decision.rolledBack === true) one.rollbacks += 1
           }
         }

@@ -156,7 +156,7 @@ export const settle = (
         spent: true,
         maxRecords: null,
         alone: false,
-        lost: false,
+        lost: null,
         ...decide(index),
       })),
     ),
