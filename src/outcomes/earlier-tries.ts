@@ -13,9 +13,11 @@ import { inDoubt, type Decision } from './decide.ts'
  *   written as a whole or not at all, that none was in whose lost tries the record was along.
  * - So did a refusal by a validation rule or a lookup filter: they judge the record as the write leaves it, and
  *   the same values leave it the same. A try that they had let through, they would let through again.
- * - Any other refusal may come from what has changed in between, by others or by the write itself: the record
- *   was deleted, an approval locked it, the lost try gave it to an owner who keeps it to himself, or made the
- *   very value that the next try clashes with. It shows nothing of the earlier try.
+ * - Of a record that was to be updated and has been deleted nothing is there, whatever the earlier try did to
+ *   it: that is a failure of this write, and says nothing of the others in its group.
+ * - Any other refusal may come from what has changed in between, by others or by the write itself: an approval
+ *   locked the record, the lost try gave it to an owner who keeps it to himself, or made the very value that
+ *   the next try clashes with. It shows nothing of the earlier try.
  * - Neither does the end of the time, a limit, or the error of a record that joined the group later.
  */
 
@@ -54,7 +56,7 @@ const OF_THE_RECORD: ReadonlySet<string> = new Set([
 const isOfTheRecord = (type: WriteType, { code }: ProviderError): boolean =>
   OF_THE_RECORD.has(code) && !(type === 'upsert' && code === 'REQUIRED_FIELD_MISSING')
 
-/** Of an updated record that has been deleted nothing is there, whatever an earlier try did: for itself that is a failure. */
+/** Whether the record that was to be updated is not there any more. */
 const isGone = (type: WriteType, errors: ProviderError[]): boolean =>
   type === 'update' && errors.some(({ code }) => code === 'ENTITY_IS_DELETED')
 
