@@ -55,7 +55,8 @@ async function refuseLeaks(admin: Database, name: string): Promise<void> {
 export async function createTestDatabase(options: { empty?: boolean } = {}): Promise<TestDatabase> {
   const name = `test_${process.pid}_${randomBytes(6).toString('hex')}`
   const template = options.empty === true ? 'template1' : inject('templateDatabase')
-  await withAdmin((admin) => admin.unsafe(`create database ${name} template ${template}`))
+  // Copied as files: a quarter of the time that the default, through the log, takes for a small database.
+  await withAdmin((admin) => admin.unsafe(`create database ${name} template ${template} strategy file_copy`))
   const url = urlOf(name)
   const sql = connect({ url, max: 6, applicationName: 'test' })
   return {

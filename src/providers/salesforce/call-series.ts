@@ -16,6 +16,12 @@ export interface ApiCall {
   body: string | null
 }
 
+/**
+ * Milliseconds. With less left no call is begun: its answer could not be there in time, so all that it
+ * would do is leave what it carries in doubt.
+ */
+const LEAST_TIME = 5
+
 /** The API calls of one task, which share its time limit. Sends each once. */
 export class CallSeries {
   /** Calls made so far; one that could not even be started does not count. */
@@ -36,8 +42,8 @@ export class CallSeries {
 
   /** Never rejects: every ending is an outcome. */
   async send({ method, path, headers: given, body }: ApiCall): Promise<HttpOutcome> {
-    const { timeoutMs, signal } = this.#options
-    const left = Math.max(0, timeoutMs - (this.#clock.monotonic() - this.#startedAt))
+    const { signal } = this.#options
+    const left = this.#left()
     if (left > 0 && signal?.aborted !== true) this.calls += 1
     const transport = new CallTransport(this.#http, { ...this.#options, timeoutMs: left })
     const headers = Object.fromEntries(given.map(({ key, value }) => [key, value]))
@@ -49,6 +55,12 @@ export class CallSeries {
     const call = this.#connection.request(request, { transport, responseType: 'text/plain' })
     await call.catch(() => undefined)
     return transport.outcome
+  }
+
+  /** Milliseconds for the next call; the first has what the task has, however little. */
+  #left(): number {
+    const left = this.#options.timeoutMs - (this.#clock.monotonic() - this.#startedAt)
+    return left < LEAST_TIME && this.calls > 0 ? 0 : Math.max(0, left)
   }
 }
 
