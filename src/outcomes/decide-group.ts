@@ -1,6 +1,6 @@
 import type { CallAnswer, FailureCause, ProviderError, RecordAnswer } from '../model/outcome.ts'
 import { decide, lostInDoubt, resend, retry, type Decidable, type Decision } from './decide.ts'
-import { doubtEarlierTries, sharedPositions, wasAlong, type EarlierTries } from './earlier-tries.ts'
+import { companies, doubtEarlierTries, wasAlong, type EarlierTries } from './earlier-tries.ts'
 
 /** What a group's lane says of its fate. */
 export interface GroupRules {
@@ -101,13 +101,14 @@ const SMALLER = 4
 
 /** Each by itself, whatever the group's rules. */
 function decideEach(answer: CallAnswer, members: GroupMember[], random: number): Decision[] {
-  const shared = sharedPositions(members)
+  const shared = companies(members)
   const size = members.reduce((most, { position }) => Math.max(most, position + 1), 1)
   return members.map((member) => {
     const decision = decide(answer, member.position, member, random)
-    if ('lost' in decision && shared.has(member.position)) return { ...decision, lost: 'merged' }
+    const company = shared.get(member.position) ?? null
+    if ('lost' in decision) return { ...decision, lost: { company } }
     const isFailed = decision.move === 'fail' && (answer.kind === 'answered' || answer.kind === 'refused')
-    if (isFailed && shared.has(member.position) && member.deadlineSeconds > 0)
+    if (isFailed && company !== null && member.deadlineSeconds > 0)
       return { move: 'retry', delaySeconds: 0, errors: decision.errors, alone: true }
     if (causeOf(answer, member.position) !== 'apex_limit') return decision
     // Its tries are for a record that is alone: in company, another may be what was too much.

@@ -36,6 +36,8 @@ export interface Retry {
   alone?: true
   /** The answer was lost: it may have been written already. */
   lost?: LostTry
+  /** The answers to earlier tries were lost, and this one shows that they wrote nothing. */
+  unwritten?: true
 }
 
 /** First wait up to 1 s, doubling up to 5 minutes: a lock clears in seconds, a quota within the next call (facts 8, contract 6.9). */
@@ -101,15 +103,17 @@ function decideFailure(failure: Failure, write: Decidable, random: number): Deci
 function decideLost(write: Decidable, errors: ProviderError[], random: number): Decision {
   const isSafe = write.type !== 'create' || write.idempotent
   const decision = isSafe ? retry(write, errors, random) : null
-  if (decision?.move === 'retry') return { ...decision, lost: 'alone' }
+  if (decision?.move === 'retry') return { ...decision, lost: byItself }
   return lostInDoubt(errors)
 }
+
+const byItself: LostTry = { company: null }
 
 /** For what is not sent again although its answer was lost. */
 export const lostInDoubt = (errors: ProviderError[]): Decision => ({
   move: 'doubt',
   errors: [noAnswer, ...errors],
-  lost: 'alone',
+  lost: byItself,
 })
 
 const noAnswer: ProviderError = {

@@ -1,4 +1,4 @@
-import { SENT_AS_ONE } from '../model/lost-try.ts'
+import { batchesOf, companyOf, wasSentAs } from '../model/lost-try.ts'
 import type { CallAnswer, ProviderError } from '../model/outcome.ts'
 import type { WriteType } from '../model/write.ts'
 import { inDoubt, type Decision } from './decide.ts'
@@ -19,16 +19,18 @@ import { inDoubt, type Decision } from './decide.ts'
  *   locked the record, the lost try gave it to an owner who keeps it to himself, or made the very value that
  *   the next try clashes with. It shows nothing of the earlier try.
  * - Neither does the end of the time, a limit, or the error of a record that joined the group later.
+ *
+ * Writes that were sent as one record count as that record: its refusal shows what became of a lost try if
+ * the same writes were that record then. They are then taken apart and sent again with their doubt removed,
+ * so that each ends as it deserves.
  */
 
 /** A member's lost tries. */
 export interface EarlierTries {
+  id: string
   type: WriteType
   position: number
-  /**
-   * The batches in which it was sent and whose answers were lost: each may have written it. With
-   * {@link SENT_AS_ONE} among them, it was sent as one record with others in one of them.
-   */
+  /** The batches in which it was sent and whose answers were lost, with its company in each: each may have written it. */
   lostIn: readonly string[]
   /** Fields that were sent in some tries and perhaps not in others. */
   ifEmpty?: readonly string[] | null
@@ -62,49 +64,68 @@ const isGone = (type: WriteType, errors: ProviderError[]): boolean =>
 
 /** Whether a member was along in all the lost tries of another. */
 export const wasAlong = (member: EarlierTries, other: EarlierTries): boolean =>
-  other.lostIn.every((batchId) => member.lostIn.includes(batchId))
+  batchesOf(other.lostIn).every((batchId) => member.lostIn.includes(batchId))
 
 /** What a group is written by. */
 interface Rules {
   allOrNone: boolean
 }
 
-/** Places of records that stand for more than one write. */
-export function sharedPositions(members: readonly { position: number }[]): Set<number> {
-  const seen = new Set<number>()
-  const shared = new Set<number>()
-  for (const { position } of members) (seen.has(position) ? shared : seen).add(position)
-  return shared
+/** The marks of the companies whose writes are sent as one record, by its place. */
+export function companies(members: readonly Pick<EarlierTries, 'id' | 'position'>[]): Map<number, string> {
+  const byPosition = new Map<number, string[]>()
+  for (const { id, position } of members) {
+    const ids = byPosition.get(position)
+    if (ids === undefined) byPosition.set(position, [id])
+    else ids.push(id)
+  }
+  const shared = [...byPosition].filter(([, ids]) => ids.length > 1)
+  return new Map(shared.map(([position, ids]) => [position, companyOf(ids)]))
 }
 
-/** The members whose lost tries are shown, by this answer, to have written nothing. */
-function findUnwritten<M extends EarlierTries>(answer: CallAnswer, members: M[], rules: Rules): Set<M> {
-  const shared = sharedPositions(members)
+/** What an answer shows of the lost tries of a group's members. */
+interface Shown<M> {
+  /** Their lost tries wrote nothing. */
+  unwritten: Set<M>
+  /** Whatever their lost tries did, nothing is left of it. */
+  gone: Set<M>
+}
+
+function findUnwritten<M extends EarlierTries>(answer: CallAnswer, members: M[], rules: Rules): Shown<M> {
+  const shared = companies(members)
+  const varying = new Set(
+    members.filter(({ ifEmpty }) => (ifEmpty ?? null) !== null).map(({ position }) => position),
+  )
   // Else what was sent in its name was not the same each time: with others' values, or without some fields.
-  const isSame = (member: M): boolean =>
-    !member.lostIn.includes(SENT_AS_ONE) && !shared.has(member.position) && (member.ifEmpty ?? null) === null
+  const isSame = ({ lostIn, position }: M): boolean =>
+    !varying.has(position) && wasSentAs(lostIn, shared.get(position) ?? null)
   const isRefused = (member: M, errors: ProviderError[]): boolean =>
     isSame(member) && errors.some((error) => isOfTheRecord(member.type, error))
   if (answer.kind === 'refused') {
     // Some record is at fault, it is not known which: all of them must have been along.
     const isProof =
       answer.errorClass === 'permanent' && members.every((member) => isRefused(member, answer.errors))
-    if (!isProof) return new Set()
-    return new Set(members.filter((member) => members.every((other) => wasAlong(other, member))))
+    const unwritten = isProof
+      ? members.filter((member) => members.every((other) => wasAlong(other, member)))
+      : []
+    return { unwritten: new Set(unwritten), gone: new Set() }
   }
-  if (answer.kind !== 'answered') return new Set()
+  if (answer.kind !== 'answered') return { unwritten: new Set(), gone: new Set() }
   const permanentOf = (member: M): ProviderError[] => {
     const record = answer.records[member.position]
     return record?.ok === false && record.errorClass === 'permanent' ? record.errors : []
   }
   const refused = members.filter((member) => isRefused(member, permanentOf(member)))
-  const gone = members.filter((member) => isGone(member.type, permanentOf(member)))
-  if (!rules.allOrNone) return new Set([...refused, ...gone])
+  const gone = new Set(members.filter((member) => isGone(member.type, permanentOf(member))))
+  if (!rules.allOrNone) return { unwritten: new Set(refused), gone }
   const undone = members.filter((member) => refused.some((other) => wasAlong(other, member)))
-  return new Set([...undone, ...gone])
+  return { unwritten: new Set(undone), gone }
 }
 
-/** Puts what would fail, but may have been written by an earlier try, in doubt instead. */
+/**
+ * Puts what would fail, but may have been written by an earlier try, in doubt instead; what goes again, and
+ * is shown not to have been written by any, goes without its doubt.
+ */
 export function doubtEarlierTries(
   decisions: Decision[],
   answer: CallAnswer,
@@ -112,10 +133,13 @@ export function doubtEarlierTries(
   rules: Rules,
 ): Decision[] {
   if (members.every(({ lostIn }) => lostIn.length === 0)) return decisions
-  const unwritten = findUnwritten(answer, members, rules)
-  return decisions.map((decision, index) => {
+  const { unwritten, gone } = findUnwritten(answer, members, rules)
+  return decisions.map((decision, index): Decision => {
     const member = members[index]
-    if (decision.move !== 'fail' || member === undefined) return decision
-    return member.lostIn.length === 0 || unwritten.has(member) ? decision : inDoubt(decision.errors)
+    if (member === undefined || member.lostIn.length === 0) return decision
+    if (decision.move === 'retry' && decision.lost === undefined && unwritten.has(member))
+      return { ...decision, unwritten: true }
+    if (decision.move !== 'fail' || unwritten.has(member) || gone.has(member)) return decision
+    return inDoubt(decision.errors)
   })
 }

@@ -35,6 +35,7 @@ export const unsettled: Omit<Settlement, 'writeId' | 'state'> = {
   maxRecords: null,
   alone: false,
   lost: null,
+  unwritten: false,
 }
 
 /** Outcomes counted, for the log line of the batch. */
@@ -161,8 +162,14 @@ export function toSettlement(writeId: string, decision: Decision): Settlement {
       }
     case 'retry': {
       const { errors, delaySeconds } = decision
-      const { rolledBack = false, maxRecords = null, alone = false, lost = null } = decision
-      const again = { errors, delaySeconds, rolledBack, maxRecords, alone, lost }
+      const {
+        rolledBack = false,
+        maxRecords = null,
+        alone = false,
+        lost = null,
+        unwritten = false,
+      } = decision
+      const again = { errors, delaySeconds, rolledBack, maxRecords, alone, lost, unwritten }
       return { ...unsettled, writeId, state: 'queued', ...again }
     }
     case 'defer':

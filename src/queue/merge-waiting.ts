@@ -20,6 +20,9 @@ interface Joined {
  * the same record, of the same lane, with nothing of another lane in between (contract section 6.4). They
  * take the position of their head and are sent as one record with it; all of them are marked so.
  *
+ * What is tried again after a lost answer goes with the same company as then, and none that came later: if
+ * it is refused then, so was the lost try (outcomes/earlier-tries.ts).
+ *
  * Each is behind a write that this claim holds, so nobody else frees it meanwhile, and the lane's lock
  * keeps those out that end what waits too long.
  */
@@ -27,10 +30,11 @@ export async function joinMerged(tx: Tx, batch: ClaimedBatch): Promise<void> {
   const heads = batch.members.map((member) => member.id)
   const rows = await tx<Joined[]>`
     with heads as materialized (
-      select id, record_key, seq from write where id = any (${heads}::uuid[]) and not alone and record_key is not null
+      select id, record_key, seq, lost_in from write where id = any (${heads}::uuid[]) and not alone and record_key is not null
     ), chain as materialized (
       select f.id, h.id as head, f.seq,
-        bool_and(f.lane_id = ${batch.laneId} and f.state = 'queued' and f.blocked and not f.alone)
+        bool_and(f.lane_id = ${batch.laneId} and f.state = 'queued' and f.blocked and not f.alone
+          and f.lost_in is not distinct from h.lost_in)
           over (partition by h.id order by f.seq) as joins
       from heads h join write f on f.installation_id = ${batch.installationId} and f.record_key = h.record_key
         and f.state in ('queued', 'sending') and f.seq > h.seq

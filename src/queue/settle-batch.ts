@@ -1,7 +1,7 @@
 import type { Tx } from '../db/connect.ts'
 import { endOperations } from './end-operations.ts'
 import { findNextWrites, freeWrites, lockOrder, type WokenLane } from './record-order.ts'
-import { SENT_AS_ONE, type LostTry } from '../model/lost-try.ts'
+import { UNKNOWN_COMPANY, type LostTry } from '../model/lost-try.ts'
 import type { ApiUsage, ProviderError } from '../model/outcome.ts'
 
 /** What was decided for one member: where it moves, and what is recorded of it. */
@@ -25,6 +25,8 @@ export interface Settlement {
   rolledBack: boolean
   /** How it was in this try, if the answer was lost so that it may have been written; null when it was not. */
   lost: LostTry | null
+  /** For `queued`: its tries whose answers were lost are known to have written nothing. */
+  unwritten: boolean
 }
 
 /** What is recorded of the batch as a whole. */
@@ -136,9 +138,10 @@ const moveMembers = (tx: Tx, batch: BatchRecord, settlements: Settlement[]) => t
       ${settlements.map((s) => (batch.called && s.spent ? 1 : 0))}::int[],
       ${settlements.map((s) => (batch.called && !s.spent ? 1 : 0))}::int[],
       ${settlements.map((s) => s.maxRecords)}::smallint[], ${settlements.map((s) => (s.alone ? 1 : 0))}::int[],
-      ${settlements.map((s) => (s.lost === null ? 0 : s.lost === 'alone' ? 1 : 2))}::int[]
+      ${settlements.map((s) => (s.lost === null ? 0 : 1))}::int[],
+      ${settlements.map((s) => s.lost?.company ?? null)}::uuid[], ${settlements.map((s) => (s.unwritten ? 1 : 0))}::int[]
     ) with ordinality as t (id, state, record_id, created, errors, delay_seconds, rolled_back, spent, deferred,
-                            max_records, alone, lost, place)
+                            max_records, alone, lost, company, unwritten, place)
   ), moved as (
     update write w set
       state = d.state,
@@ -168,10 +171,9 @@ const moveMembers = (tx: Tx, batch: BatchRecord, settlements: Settlement[]) => t
       alone = w.alone or d.alone = 1,
       -- What has failed is known not to be written by any try. Past the bound, a mark that no other write
       -- has: from then on the company that it was in proves nothing.
-      lost_in = case when d.state in ('succeeded', 'failed') then null when d.lost = 0 then w.lost_in
-        when cardinality(w.lost_in) >= ${MAX_LOST_IN} then array[w.id, ${SENT_AS_ONE}::uuid]
-        when d.lost = 2 then w.lost_in || array[${batch.batchId}::uuid, ${SENT_AS_ONE}::uuid]
-        else array_append(w.lost_in, ${batch.batchId}::uuid) end,
+      lost_in = case when d.state in ('succeeded', 'failed') or d.unwritten = 1 then null when d.lost = 0 then w.lost_in
+        when cardinality(w.lost_in) >= ${MAX_LOST_IN} then array[w.id, ${UNKNOWN_COMPANY}::uuid]
+        else w.lost_in || array_remove(array[${batch.batchId}::uuid, d.company], null) end,
       ended_at = case when d.state in ('queued', 'sending') then null else now() end,
       updated_at = now()
     from decided d

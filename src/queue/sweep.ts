@@ -51,7 +51,7 @@ export async function findExpiredBatches(
     select b.id as "batchId", b.lane_id as "laneId", b.installation_id as "installationId", b.state = 'started' as started, b.synchronous, b.type,
       (select external_id_field from lane where id = b.lane_id) as "externalIdField",
       coalesce((
-        select json_agg(json_build_object('id', w.id, 'position', array_position(b.members, w.id) - 1, 'attempts', w.attempts, 'rollbacks', w.rollbacks,
+        select json_agg(json_build_object('id', w.id, 'position', array_position(b.members, coalesce(w.merged_into, w.id)) - 1, 'attempts', w.attempts, 'rollbacks', w.rollbacks,
                  'deadlineSeconds', extract(epoch from w.deadline_at - now())) order by array_position(b.members, w.id))
         from write w where w.id = any (b.members) and w.batch_id = b.id and w.state = 'sending'), '[]') as members
     from batch b

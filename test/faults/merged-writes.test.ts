@@ -85,6 +85,21 @@ describe('writes to one record that are merged', () => {
     expect(sizes()).toEqual([2, 2])
   })
 
+  it('whose answer is lost and of which one is refused are all told what became of them', async () => {
+    const { faults } = org()
+    faults.add({ match: { operation: 'collections.update' }, action: { type: 'cutAnswer' } })
+    const ids = await update(
+      { id: ada, Phone: '1', LastName: 'One' },
+      { id: ada, Email: 'nobody' },
+      { id: ada, LastName: 'Three' },
+      { id: bob, LastName: 'Bobby' },
+    )
+    const operations = await endedSoon(scenario, ids)
+    expect(states(operations)).toEqual(['succeeded', 'failed', 'succeeded', 'succeeded'])
+    expect(codes(operations[1]!)).toEqual(['INVALID_EMAIL_ADDRESS'])
+    expect(org().record(ada)).toMatchObject({ LastName: 'Three', Phone: '1', Email: null })
+  })
+
   it('that meet a lock keep their order', async () => {
     org().faults.add({
       match: { operation: 'collections.update', recordMatches: { field: 'Id', value: ada } },

@@ -11,6 +11,7 @@ import {
 } from '../../src/outcomes/decide-group.ts'
 
 const member: GroupMember = {
+  id: 'w',
   position: 0,
   type: 'create',
   idempotent: false,

@@ -1,4 +1,4 @@
-import { SENT_AS_ONE } from '../../src/model/lost-try.ts'
+import { companyOf, UNKNOWN_COMPANY } from '../../src/model/lost-try.ts'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import type { CallAnswer, ErrorClass, RecordAnswer } from '../../src/model/outcome.ts'
@@ -12,6 +12,7 @@ import {
 } from '../../src/outcomes/decide-group.ts'
 
 const member: GroupMember = {
+  id: 'w',
   position: 0,
   type: 'update',
   idempotent: false,
@@ -102,7 +103,9 @@ describe('a write that ends after a try whose answer was lost', () => {
   })
 
   it('is in doubt when what was sent in its name may have differed: merged writes, fields sent only if empty', () => {
-    expect(run(each, answered(ofTheRecord), [['x', SENT_AS_ONE]])).toEqual(['doubt OUTCOME_UNKNOWN'])
+    expect(run(each, answered(ofTheRecord), [['x', companyOf(['w', 'v'])]])).toEqual([
+      'doubt OUTCOME_UNKNOWN',
+    ])
     expect(run(each, answered(ofTheRecord), [['x']], { ifEmpty: ['Title'] })).toEqual([
       'doubt OUTCOME_UNKNOWN',
     ])
@@ -118,6 +121,62 @@ describe('a write that ends after a try whose answer was lost', () => {
       'doubt OUTCOME_UNKNOWN',
       'fail REQUIRED_FIELD_MISSING',
     ])
+  })
+})
+
+describe('writes that were sent as one record when an answer was lost', () => {
+  const company = companyOf(['a', 'b'])
+  const isCleared = (rules: GroupRules, answer: CallAnswer, ...some: Partial<GroupMember>[]): boolean[] =>
+    decideGroup(
+      answer,
+      some.map((part) => ({ ...member, ...part })),
+      rules,
+      0.5,
+    ).map((decision) => 'unwritten' in decision)
+  const pair = (a: string[], b: string[]): Partial<GroupMember>[] => [
+    { id: 'a', lostIn: a },
+    { id: 'b', lostIn: b },
+  ]
+  const refusedRecord = answered(ofTheRecord)
+
+  it('go again each by itself, their doubt removed, when the same company is refused for what it says', () => {
+    expect(isCleared(each, refusedRecord, ...pair(['x', company], ['x', company]))).toEqual([true, true])
+    const twice = ['x', company, 'y', company]
+    expect(isCleared(each, refused(ofTheRecord), ...pair(twice, twice))).toEqual([true, true])
+  })
+
+  it.each<[string, CallAnswer, Partial<GroupMember>[]]>([
+    ['another company', refusedRecord, pair(['x', UNKNOWN_COMPANY], ['x', UNKNOWN_COMPANY])],
+    ['the same only once', refusedRecord, pair(['w', 'x', company], ['w', 'x', company])],
+    [
+      'now one more',
+      refusedRecord,
+      [...pair(['x', company], ['x', company]), { id: 'c', lostIn: ['x', company] }],
+    ],
+    ['refused for what may have changed', answered(ofTheState), pair(['x', company], ['x', company])],
+    [
+      'written with fields that one sends only if empty',
+      refusedRecord,
+      [
+        { id: 'a', lostIn: ['x', company], ifEmpty: ['Title'] },
+        { id: 'b', lostIn: ['x', company] },
+      ],
+    ],
+  ])('keep their doubt when the company was %s', (_, answer, some) => {
+    expect(isCleared(each, answer, ...some)).toEqual(some.map(() => false))
+  })
+
+  it('keep it when this very answer leaves them open too', () => {
+    const unknown = failed('NO_ANSWER_FOR_RECORD', 'ambiguous')
+    const some = [...pair(['x', company], ['x', company]), { id: 'c', position: 1, lostIn: ['x'] }]
+    expect(isCleared(whole, answered(unknown, ofTheRecord), ...some)).toEqual([false, false, false])
+  })
+
+  it('bear witness for the others of a group that is written as a whole or not at all', () => {
+    const some = [...pair(['x', company], ['x', company]), { id: 'c', position: 1, lostIn: ['x'] }]
+    expect(isCleared({ ...whole, onRollback: 'resend' }, answered(ofTheRecord, rolledBack), ...some)).toEqual(
+      [true, true, true],
+    )
   })
 })
 

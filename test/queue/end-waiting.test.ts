@@ -113,7 +113,7 @@ describe('what waits for a deleted installation', () => {
     await settle(sql(), batch!, () => ({
       state: 'queued',
       delaySeconds: 60,
-      lost: 'alone',
+      lost: { company: null },
       errors: [failure('TIMEOUT')],
     }))
     await endDeleted(sql(), lane.installationId, 10)

@@ -2,6 +2,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { newId } from '../../src/kernel/ids.ts'
 import type { LaneKey } from '../../src/model/lane.ts'
 import type { ClaimedBatch } from '../../src/queue/claim-batch.ts'
+import { companyOf } from '../../src/model/lost-try.ts'
+import { findExpiredBatches } from '../../src/queue/sweep.ts'
 import { joinMerged } from '../../src/queue/merge-waiting.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import {
@@ -116,6 +118,41 @@ describe('writes to one record that wait in one lane with merge', () => {
     const again = await take(lane)
     expect(placed(again)).toEqual([...ids, late].map((id) => [id, 0]))
     await settle(sql(), again, () => ({}))
+  })
+
+  it('take nobody along who was not there when the answer was lost', async () => {
+    const lane = merging()
+    const record = newId()
+    const ids = await add(lane, record, record)
+    const batch = await take(lane)
+    const [late] = await add(lane, record)
+    await settle(sql(), batch, () => ({
+      state: 'queued',
+      delaySeconds: 0,
+      lost: { company: companyOf(ids) },
+    }))
+    const again = await take(lane)
+    expect(placed(again)).toEqual(ids.map((id) => [id, 0]))
+    await settle(sql(), again, () => ({}))
+    const last = await take(lane)
+    expect(placed(last)).toEqual([[late, 0]])
+    await settle(sql(), last, () => ({}))
+  })
+
+  it('are known as one record to the rescue of a lost worker', async () => {
+    const lane = merging()
+    const [a, b] = [newId(), newId()]
+    const ids = await add(lane, a, b, a)
+    const batch = await take(lane)
+    await sql()`update batch set lease_until = now() - interval '1 second' where id = ${batch.batchId}`
+    const expired = await findExpiredBatches(sql(), 0, 100)
+    const found = expired.find(({ batchId }) => batchId === batch.batchId)
+    expect(found!.members.map(({ id, position }) => [id, position])).toEqual([
+      [ids[0], 0],
+      [ids[1], 1],
+      [ids[2], 0],
+    ])
+    await settle(sql(), batch, () => ({}))
   })
 
   it('go one after the other once they are to go alone', async () => {

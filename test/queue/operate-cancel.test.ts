@@ -64,7 +64,7 @@ describe('cancelling', () => {
       state: 'queued',
       delaySeconds: 3600,
       errors: [failure('ECONNRESET')],
-      lost: 'alone',
+      lost: { company: null },
     }))
     expect(await byHand().cancel(asks(lane, id))).toEqual({ kind: 'moved' })
     expect(await rows([id])).toMatchObject([

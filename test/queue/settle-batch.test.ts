@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { SENT_AS_ONE } from '../../src/model/lost-try.ts'
+import { companyOf, UNKNOWN_COMPANY } from '../../src/model/lost-try.ts'
 import { newId } from '../../src/kernel/ids.ts'
 import { readAttempts } from '../../src/queue/read.ts'
 import { extendLeases, startBatches } from '../../src/queue/start-batch.ts'
@@ -191,26 +191,41 @@ describe('settling a batch', () => {
       >`select id, lost_in as "lostIn" from write where id = any (${ids}::uuid[])`
       return ids.map((id) => rows.find((row) => row.id === id)!.lostIn)
     }
-    await settle(sql(), batch, (index) => ({ state: 'queued', lost: index === 0 ? 'alone' : null }))
+    const byItself = { company: null }
+    await settle(sql(), batch, (index) => ({ state: 'queued', lost: index === 0 ? byItself : null }))
     expect(await lostIn()).toEqual([[batch.batchId], null])
     const again = (await claim(sql(), laneId)).batch!
     expect(again.members.map((member) => member.lostIn)).toEqual([[batch.batchId], []])
-    await settle(sql(), again, () => ({ state: 'queued', lost: 'alone' }))
+    await settle(sql(), again, () => ({ state: 'queued', lost: byItself }))
     expect(await lostIn()).toEqual([[batch.batchId, again.batchId], [again.batchId]])
     await sql()`update write set lost_in = array_fill(${newId()}::uuid, array[32]) where id = ${ids[0]!}`
     const third = (await claim(sql(), laneId)).batch!
-    await settle(sql(), third, () => ({ state: 'queued', lost: 'alone' }))
+    await settle(sql(), third, () => ({ state: 'queued', lost: byItself }))
     // a mark of its own: what it shared with others is not known any more
     expect(await lostIn()).toEqual([
-      [ids[0], SENT_AS_ONE],
+      [ids[0], UNKNOWN_COMPANY],
       [again.batchId, third.batchId],
     ])
+    const company = companyOf(ids)
     const fourth = (await claim(sql(), laneId)).batch!
-    await settle(sql(), fourth, () => ({ state: 'queued', lost: 'merged' }))
-    const merged = [again.batchId, third.batchId, fourth.batchId, SENT_AS_ONE]
+    await settle(sql(), fourth, () => ({ state: 'queued', lost: { company } }))
+    const merged = [again.batchId, third.batchId, fourth.batchId, company]
     expect((await lostIn())[1]).toEqual(merged)
     const last = (await claim(sql(), laneId)).batch!
     await settle(sql(), last, (index) => ({ state: index === 0 ? 'failed' : 'in_doubt' }))
     expect(await lostIn()).toEqual([null, merged])
+  })
+
+  it('forgets the tries whose answers were lost once they are known to have written nothing', async () => {
+    const { ids, laneId, batch } = await claimed(2)
+    await settle(sql(), batch, () => ({ state: 'queued', lost: { company: null } }))
+    const again = (await claim(sql(), laneId)).batch!
+    await settle(sql(), again, (index) => ({ state: 'queued', unwritten: index === 0 }))
+    const last = (await claim(sql(), laneId)).batch!
+    expect(last.members.map(({ id, lostIn }) => [id, lostIn])).toEqual([
+      [ids[0], []],
+      [ids[1], [batch.batchId]],
+    ])
+    await settle(sql(), last, () => ({}))
   })
 })

@@ -157,6 +157,7 @@ export const settle = (
         maxRecords: null,
         alone: false,
         lost: null,
+        unwritten: false,
         ...decide(index),
       })),
     ),
