@@ -24,10 +24,10 @@ export interface ServeOptions {
   onLine?: (line: string) => void
 }
 
-/** Starts `writeback serve`, as an operator would; it ends, cleanly, when this process is gone. */
+/** Starts `writeback serve`, as `npm start` does; it ends, cleanly, when this process is gone. */
 export function startServe({ env, logFile, onLine }: ServeOptions): ServeProcess {
   const child = fork(source('main.ts'), ['serve'], {
-    execArgv: ['--import', source('cli/demo/end-with-parent.ts')],
+    execArgv: ['--max-semi-space-size=8', '--import', source('cli/demo/end-with-parent.ts')],
     env: { PATH: process.env['PATH'], PORT: '0', ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     // A process group of its own: Ctrl-C is for the one that started it, which stops its parts in order.

@@ -4,6 +4,7 @@ import { backlog } from './backlog.ts'
 import { bulk } from './bulk.ts'
 import { calls } from './calls.ts'
 import { drain } from './drain.ts'
+import { growth } from './growth.ts'
 import { isolation } from './isolation.ts'
 import { lateness } from './lateness.ts'
 import { memory } from './memory.ts'
@@ -24,4 +25,5 @@ export const questions: readonly Question[] = [
   slowProvider,
   mixed,
   isolation,
+  growth,
 ]

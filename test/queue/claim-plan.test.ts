@@ -39,6 +39,7 @@ interface Plan {
   'Actual Loops': number
   'Shared Hit Blocks': number
   'Shared Read Blocks': number
+  'Join Type'?: string
   Plans?: Plan[]
 }
 
@@ -96,6 +97,11 @@ describe(`the plan of a claim with ${WAITING} writes waiting`, () => {
     const read = waiting.map((node) => node['Actual Rows'] * node['Actual Loops'])
     expect(Math.max(...read)).toBe(201)
     expect(plan['Shared Hit Blocks'] + plan['Shared Read Blocks']).toBeLessThan(8_000)
+  })
+
+  it('tells what is left from what is taken in passing: as a join, it compares each with each', async () => {
+    const joins = walk(await explainClaim()).filter((node) => node['Join Type'] === 'Anti')
+    expect(joins).toEqual([])
   })
 
   it('costs no more than with a short lane', async () => {
