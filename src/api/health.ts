@@ -5,26 +5,47 @@ import { problemAnswer, problems, withoutKey } from './openapi.ts'
 
 /** What the health routes ask. */
 export interface HealthPort {
-  /** Resolves when the process can serve: the database answers, nothing is shutting down. */
-  ping(): Promise<unknown>
+  /** What the database says of its own state and of the workers; rejects when it does not answer. */
+  look(): Promise<DatabaseLook>
   /** The metrics in Prometheus' text format. */
   metricsText(): string | Promise<string>
 }
 
-/** Milliseconds after which an unanswered ping counts as failed; a probe must not hang with the database. */
-const PING_TIMEOUT_MS = 2_000
+/** What readiness depends on. */
+export interface DatabaseLook {
+  /** Migrations that this release needs and the database does not have. */
+  missingMigrations: string[]
+  /** Processes that send queued writes: how many were seen lately, and when any was seen last. */
+  workers: { alive: number; lastSeenAt: Date | null }
+}
 
-async function pingInTime(port: HealthPort, timeoutMs: number): Promise<void> {
+/** Milliseconds after which an unanswered look counts as failed; a probe must not hang with the database. */
+const LOOK_TIMEOUT_MS = 2_000
+
+async function lookInTime(port: HealthPort, timeoutMs: number): Promise<DatabaseLook> {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error('no answer in time')), timeoutMs)
   })
   try {
-    await Promise.race([port.ping(), late])
+    return await Promise.race([port.look(), late])
   } finally {
     clearTimeout(timer)
   }
 }
+
+const notReady = (detail: string, remedy: string, cause?: unknown): WritebackError =>
+  new WritebackError('DATABASE_UNAVAILABLE', detail, { remedy, retryAfter: 2, cause })
+
+/**
+ * Without a worker the process is ready all the same: what it accepts is safe and waits. To take it out of the
+ * load balancer for that would make an outage of a delay.
+ */
+const workersOf = ({ alive, lastSeenAt }: DatabaseLook['workers']) => ({
+  status: alive > 0 ? 'seen' : 'missing',
+  alive,
+  ...(lastSeenAt === null ? {} : { lastSeenTime: lastSeenAt.toISOString() }),
+})
 
 const open = { tags: ['health'], ...withoutKey }
 
@@ -43,16 +64,14 @@ export function healthRoutes(app: FastifyInstance, port: HealthPort): void {
     },
   }
   app.get('/readyz', { schema: ready }, async () => {
-    try {
-      await pingInTime(port, PING_TIMEOUT_MS)
-    } catch (cause) {
-      throw new WritebackError('DATABASE_UNAVAILABLE', 'This process cannot serve right now.', {
-        remedy: 'Ask again a little later.',
-        retryAfter: 2,
-        cause,
-      })
+    const { missingMigrations, workers } = await lookInTime(port, LOOK_TIMEOUT_MS).catch((cause: unknown) => {
+      throw notReady('This process cannot serve right now.', 'Ask again a little later.', cause)
+    })
+    if (missingMigrations.length > 0) {
+      const names = missingMigrations.join(', ')
+      throw notReady(`The database lacks migrations: ${names}.`, 'Run `writeback migrate`.')
     }
-    return { status: 'ready' }
+    return { status: 'ready', migrations: 'applied', workers: workersOf(workers) }
   })
 
   const metrics = {

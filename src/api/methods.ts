@@ -20,6 +20,8 @@ export function refuseOtherMethods(app: FastifyInstance): FastifyPluginCallback 
   })
   return (scope, _, done) => {
     for (const [url, present] of [...known]) {
+      // Of a path that stands for another, with a slash at its end, the hook is told in part only.
+      for (const method of methods) if (scope.hasRoute({ url, method })) present.add(method)
       const allowed = [...present].sort().join(', ')
       const refused = methods.filter((method) => !present.has(method))
       if (refused.length === 0) continue

@@ -7,6 +7,7 @@ import { systemClock, type Clock } from '../kernel/clock.ts'
 import { WritebackError } from '../kernel/errors.ts'
 import { newId } from '../kernel/ids.ts'
 import type { Logger } from '../kernel/log.ts'
+import { noTelemetry, type Telemetry } from '../kernel/telemetry.ts'
 import { adminRoutes } from './admin/routes.ts'
 import type { AccessPort } from './auth.ts'
 import {
@@ -19,6 +20,7 @@ import {
 import { healthRoutes, type HealthPort } from './health.ts'
 import { isPlain, isUtf8Declared, parseJson } from './json-body.ts'
 import { refuseOtherMethods } from './methods.ts'
+import { docsPage } from './docs-page.ts'
 import { collectOpenapi, openapiRoute } from './openapi.ts'
 import { createValidation, type Validation } from './validation.ts'
 
@@ -69,6 +71,7 @@ export interface ServerOptions {
   /** Version of the service, for its OpenAPI. */
   version: string
   clock?: Clock
+  telemetry?: Pick<Telemetry, 'answered' | 'problem'>
   timeouts?: Partial<typeof timeouts>
 }
 
@@ -95,7 +98,7 @@ function logRequest(logger: Logger, request: FastifyRequest, status: number, dur
 }
 
 /** Hooks of every request: refuse what can be refused before the body is read, log when all is done. */
-function addHooks(app: FastifyInstance, logger: Logger): void {
+function addHooks(app: FastifyInstance, logger: Logger, telemetry: Pick<Telemetry, 'answered'>): void {
   app.decorateRequest('access', null)
   app.decorateRequest('failure', null)
   app.addHook('onRequest', (request, reply, done) => {
@@ -107,6 +110,8 @@ function addHooks(app: FastifyInstance, logger: Logger): void {
   })
   app.addHook('onResponse', (request, reply, done) => {
     logRequest(logger, request, reply.statusCode, reply.elapsedTime)
+    const route = request.routeOptions.url ?? null
+    telemetry.answered(request.method, route, reply.statusCode, reply.elapsedTime / 1000)
     done()
   })
 }
@@ -161,20 +166,28 @@ function newFastify(options: ServerOptions, errorHandler: ReturnType<typeof crea
  * listens yet; `listen` or `inject` start it.
  */
 export function createServer(options: ServerOptions): FastifyInstance {
-  const { logger, api, clock = systemClock } = options
+  const { logger, api, clock = systemClock, telemetry = noTelemetry } = options
   const { isDatabaseUnavailable } = options
-  const errorHandler = createErrorHandler({ isDatabaseUnavailable, now: () => clock.now() })
+  const errorHandler = createErrorHandler({
+    isDatabaseUnavailable,
+    now: () => clock.now(),
+    onProblem: (code) => telemetry.problem(code),
+  })
   const app = newFastify(options, errorHandler)
   const validation = createValidation({ allowInsecureProviders: api?.allowInsecureProviders ?? false })
   app.decorate('validation', validation)
-  app.decorate('toError', (thrown: unknown) => toWritebackError(thrown, isDatabaseUnavailable))
+  app.decorate('toError', (thrown: unknown) => {
+    const error = toWritebackError(thrown, isDatabaseUnavailable)
+    telemetry.problem(error.code)
+    return error
+  })
   app.setErrorHandler(errorHandler)
   app.setValidatorCompiler(validation.compile)
   app.setSchemaErrorFormatter(validation.toError)
   // response schemas document; an answer is sent whole, as its maker built it
   app.setSerializerCompiler(() => (answer) => JSON.stringify(answer))
   takeJson(app)
-  addHooks(app, logger)
+  addHooks(app, logger, telemetry)
   endUnusedConnections(app)
   const refuseTheRest = refuseOtherMethods(app)
   if (api !== null) addApi(app, api, options.version)
@@ -189,6 +202,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
 function addApi(app: FastifyInstance, api: ApiOptions, version: string): void {
   app.decorate('access', api.access)
   collectOpenapi(app, version)
+  docsPage(app)
   app.register((scope, _, done) => {
     openapiRoute(scope)
     done()

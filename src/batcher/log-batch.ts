@@ -1,5 +1,7 @@
 import type { Logger } from '../kernel/log.ts'
+import type { GroupTrigger, Telemetry } from '../kernel/telemetry.ts'
 import type { CallAnswer } from '../model/outcome.ts'
+import { MAX_GROUP } from '../model/write.ts'
 import type { Recorded } from '../outcomes/record-batch.ts'
 import type { ClaimedBatch } from '../queue/claim-batch.ts'
 
@@ -12,6 +14,34 @@ export interface CallTiming {
   /** API calls that it came to. */
   calls: number
   refreshes: number
+}
+
+/**
+ * Why a group left when it did. One that is full left for that, however late it is: a lane with more than a
+ * group of waiting writes is late and full at once.
+ */
+export function triggerOf({ leftAs, lateMs, members }: ClaimedBatch): GroupTrigger {
+  if (leftAs !== undefined) return leftAs
+  if (members.length >= MAX_GROUP || lateMs < 0) return 'full'
+  return lateMs > 0 ? 'deadline' : 'flush'
+}
+
+/** Tells of a group that was sent. Only one that had to leave at its deadline can have left late. */
+export function reportGroup(
+  telemetry: Pick<Telemetry, 'groupSent'> | undefined,
+  batch: ClaimedBatch,
+  trigger: GroupTrigger = triggerOf(batch),
+): void {
+  const lateSeconds = trigger === 'deadline' ? batch.lateMs / 1000 : 0
+  telemetry?.groupSent(trigger, batch.members.length, lateSeconds)
+}
+
+/** Tells of what was recorded, if this process recorded it. */
+export function reportSettled(telemetry: Pick<Telemetry, 'settled'> | undefined, record: Recorded): void {
+  if (telemetry === undefined || !record.applied) return
+  const { succeeded, failures: failed, inDoubt, deferred, ended } = record
+  const retried = record.retried - deferred - record.released + record.kept
+  telemetry.settled({ succeeded, failed, inDoubt, retried, deferred, ended })
 }
 
 /** One wide line per batch: everything that is asked about it later. */
@@ -33,7 +63,7 @@ export function logBatch(
       objectName: batch.objectName,
       type: batch.type,
       size: batch.members.length,
-      trigger: batch.lateMs > 0 ? 'deadline' : 'full',
+      trigger: triggerOf(batch),
       lateMs: Math.max(0, Math.round(batch.lateMs)),
       answer: answer.kind,
       providerStatus: answer.kind === 'not_sent' ? null : answer.status,

@@ -4,6 +4,7 @@ import { databaseErrorKind } from '../db/pg-errors.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
+import type { Telemetry } from '../kernel/telemetry.ts'
 import { createTurns } from '../kernel/turns.ts'
 import { orgOf } from '../model/credentials.ts'
 import type { CallSettings } from '../model/object-entry.ts'
@@ -18,7 +19,7 @@ import {
 import type { ClaimedBatch } from '../queue/claim-batch.ts'
 import { claimCall, type ClaimedCall } from '../queue/claim-call.ts'
 import { startBatches } from '../queue/start-batch.ts'
-import { logBatch, type CallTiming } from './log-batch.ts'
+import { logBatch, reportGroup, reportSettled, type CallTiming } from './log-batch.ts'
 import { reportPace } from './report-pace.ts'
 import { sendCall, type CallResult } from './send-call.ts'
 import type { SendingSession, SessionSource } from './sessions.ts'
@@ -47,6 +48,7 @@ export interface CallRunner {
   random: () => number
   /** Batches in flight: the leases to be kept. */
   inFlight: Set<string>
+  telemetry?: Telemetry
 }
 
 /** The lane that was woken. */
@@ -137,6 +139,7 @@ export async function sendClaimed(
     runner.logger.warn({ callId: call.callId }, 'a batch was taken over before it was sent')
   const [first] = batches
   if (first === undefined) return
+  for (const batch of batches) reportGroup(runner.telemetry, batch)
   const limits = { timeoutMs: runner.callTimeoutMs, signal }
   const result = await sendCall(runner.sessions, first.installationId, session, batches.map(toPart), limits)
   const timing: CallTiming = {
@@ -146,6 +149,8 @@ export async function sendClaimed(
     calls: result.calls,
     refreshes: result.refreshes,
   }
+  const writes = batches.reduce((sum, batch) => sum + batch.members.length, 0)
+  runner.telemetry?.callMade(writes, result.calls)
   // Before the outcomes: what goes back into the queue must find the pause that its refusal brings.
   await reportPace(runner, {
     installationId: first.installationId,
@@ -216,12 +221,12 @@ const isPowerOfTwo = (count: number): boolean => (count & (count - 1)) === 0
  *
  * @param cut aborted when the process is to end: then there is no more waiting
  */
-export const recorded = (
-  { logger }: Pick<CallRunner, 'logger'>,
+export async function recorded(
+  { logger, telemetry }: Pick<CallRunner, 'logger' | 'telemetry'>,
   write: () => Promise<Recorded>,
   cut?: AbortSignal,
-): Promise<Recorded> =>
-  pRetry(write, {
+): Promise<Recorded> {
+  const record = await pRetry(write, {
     retries: Infinity,
     minTimeout: 100,
     maxTimeout: 1_000,
@@ -232,3 +237,6 @@ export const recorded = (
         logger.warn({ error: messageOf(error), attemptNumber }, 'a batch could not be recorded; trying again')
     },
   })
+  reportSettled(telemetry, record)
+  return record
+}

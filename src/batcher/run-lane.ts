@@ -106,5 +106,6 @@ async function endExpired(runner: CallRunner, lane: LaneRef, error: ProviderErro
       await runner.nudge(tx, result.wake)
       return result.ended
     })
+    if (ended > 0) runner.telemetry?.ended('failed', error.code, ended)
   } while (ended === EXPIRE_LIMIT)
 }

@@ -62,7 +62,12 @@ async function sendLanes(
     const { runner, cut } = call
     const { batchId } = batch
     runner.inFlight.add(batchId)
-    const sending = sendClaimed(runner, { callId: batchId, batches: [batch] }, session, cut)
+    const sending = sendClaimed(
+      runner,
+      { callId: batchId, batches: [{ ...batch, leftAs: 'ahead' }] },
+      session,
+      cut,
+    )
     const kept = call.keep(sending.finally(() => runner.inFlight.delete(batchId)))
     await call.time.within(kept).catch((error: unknown) => {
       if (!call.time.isOver(error)) throw error

@@ -103,7 +103,11 @@ export function createSendNow(options: SendNowOptions): SendNow {
   return {
     send: (submission, timeMs) => {
       const answers = answerKeeper(runner.sql, runner.logger, submission)
-      return within(timeMs, { fromQueue: false, answers }, (call) => sendNow(call, submission))
+      return within(timeMs, { fromQueue: false, answers }, async (call) => {
+        const outcome = await sendNow(call, submission)
+        runner.telemetry?.accepted('synchronous', submission.lane.type, submission.writes.length)
+        return outcome
+      })
     },
     promote: (projectId, operationId, timeMs) =>
       within(timeMs, { fromQueue: true }, (call) => promoteNow(call, projectId, operationId)),

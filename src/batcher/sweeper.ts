@@ -3,6 +3,7 @@ import { isDatabaseUnavailable } from '../db/pg-errors.ts'
 import type { Clock } from '../kernel/clock.ts'
 import { messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
+import type { Telemetry } from '../kernel/telemetry.ts'
 import { DEFAULT_LEASE_SECONDS, graceSeconds } from '../model/lease.ts'
 import type { CallAnswer, ProviderError } from '../model/outcome.ts'
 import {
@@ -14,6 +15,8 @@ import {
 } from '../outcomes/record-batch.ts'
 import { endDeleted, findDeletedWaiting } from '../queue/end-deleted.ts'
 import { findDueLanes, findExpiredBatches, type ExpiredBatch } from '../queue/sweep.ts'
+import { forgetWorker, noteWorker } from '../queue/worker-seen.ts'
+import { reportSettled } from './log-batch.ts'
 
 /** Lanes and batches that one sweep takes care of; the next sweep goes on. */
 const SWEEP_LIMIT = 500
@@ -28,6 +31,9 @@ export interface SweeperOptions {
   /** Seconds without a sign of life after which a batch is taken from its process. Default 30. */
   leaseSeconds?: number
   random: () => number
+  /** Name of this process, by which it is seen to live; without it nobody is told. */
+  worker?: string
+  telemetry?: Telemetry
 }
 
 /** A running sweeper. */
@@ -74,8 +80,17 @@ export function startSweeper(options: SweeperOptions): Sweeper {
       stopped = true
       cancel()
       await current
+      await leave(options)
     },
   }
+}
+
+/** A worker that ends by itself is not missed for a minute first. */
+async function leave({ sql, worker, logger }: SweeperOptions): Promise<void> {
+  if (worker === undefined) return
+  await forgetWorker(sql, worker).catch((error: unknown) => {
+    logger.debug({ error: messageOf(error) }, 'the database was not told that a worker ends')
+  })
 }
 
 /** Whether this process has been in touch with the database for long enough to judge others by their silence. */
@@ -116,6 +131,7 @@ function keepContact({ clock, intervalMs, leaseSeconds = DEFAULT_LEASE_SECONDS }
 }
 
 async function sweepOnce(options: SweeperOptions, contact: Contact): Promise<void> {
+  if (options.worker !== undefined) await noteWorker(options.sql, options.worker)
   const lanes = await findDueLanes(options.sql, SWEEP_LIMIT)
   if (lanes.length > 0) {
     await options.sql.begin((tx) =>
@@ -142,7 +158,7 @@ async function sweepOnce(options: SweeperOptions, contact: Contact): Promise<voi
 const END_LIMIT = { installations: 20, chunks: 5 }
 
 /** Ends what waits for installations that were deleted: the rest of many, and what came back since. */
-async function endForDeleted({ sql, logger }: SweeperOptions): Promise<void> {
+async function endForDeleted({ sql, logger, telemetry }: SweeperOptions): Promise<void> {
   for (const installationId of await findDeletedWaiting(sql, END_LIMIT.installations)) {
     const ended = await endDeleted(sql, installationId, END_LIMIT.chunks).catch((error: unknown) => {
       logger.warn(
@@ -151,7 +167,9 @@ async function endForDeleted({ sql, logger }: SweeperOptions): Promise<void> {
       )
       return 0
     })
-    if (ended > 0) logger.info({ installationId, ended }, 'what waited for a deleted installation was ended')
+    if (ended === 0) continue
+    telemetry?.ended('cancelled', 'INSTALLATION_DELETED', ended)
+    logger.info({ installationId, ended }, 'what waited for a deleted installation was ended')
   }
 }
 
@@ -176,6 +194,8 @@ const neverSent: ProviderError = {
 async function rescue(options: SweeperOptions, batch: ExpiredBatch): Promise<void> {
   const recorded = await settleLost(options, batch)
   if (!recorded.applied) return
+  options.telemetry?.rescued(batch.started)
+  reportSettled(options.telemetry, recorded)
   const { batchId, started } = batch
   const { retried, inDoubt, failed } = recorded
   options.logger.warn({ batchId, started, retried, inDoubt, failed }, 'a batch was taken from a lost worker')

@@ -17,7 +17,7 @@ import { readSettled, type SettledWrite } from '../queue/read-settled.ts'
 import type { Settlement } from '../queue/settle-batch.ts'
 import { startBatches } from '../queue/start-batch.ts'
 import { decideNow, isLost, mayBeWritten, type LastTry } from './decide-now.ts'
-import { logBatch } from './log-batch.ts'
+import { logBatch, reportGroup } from './log-batch.ts'
 import { toLate } from './late-records.ts'
 import type { NowCall } from './now-call.ts'
 import { toNowOutcome, toNowRecord, toSettledRecord } from './now-result.ts'
@@ -164,7 +164,9 @@ class Tries {
     const sessions = {
       refresh: (id: string, version: number) => time.within(runner.sessions.refresh(id, version)),
     }
+    reportGroup(runner.telemetry, batch, 'synchronous')
     const result = await sendCall(sessions, batch.installationId, session, [toPart(batch)], limits)
+    runner.telemetry?.callMade(batch.members.length, result.calls)
     const callMs = runner.clock.monotonic() - begun
     const { installationId } = batch
     const report = { installationId, org: orgOf(session.session), answers: result.answers, callMs }

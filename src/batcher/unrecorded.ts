@@ -3,6 +3,7 @@ import { messageOf } from '../kernel/errors.ts'
 import type { NowOutcome } from '../model/now-outcome.ts'
 import type { CallAnswer, ProviderError } from '../model/outcome.ts'
 import {
+  countOutcomes,
   describeAnswer,
   failBatch,
   recordSettlements,
@@ -140,16 +141,7 @@ function settleIfThere(
   })
 }
 
-const nothing: Recorded = {
-  applied: false,
-  ended: [],
-  wake: [],
-  succeeded: 0,
-  failed: 0,
-  retried: 0,
-  inDoubt: 0,
-  codes: {},
-}
+const nothing: Recorded = { applied: false, ended: [], wake: [], ...countOutcomes([]) }
 
 /** What a write came to that nobody goes on with. */
 function toEnded(writeId: string, settlement: Settlement | undefined): Settlement {

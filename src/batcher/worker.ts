@@ -46,6 +46,8 @@ export function startWorker(options: WorkerOptions): Worker {
     intervalMs: options.sweepIntervalMs,
     leaseSeconds: options.leaseSeconds,
     random: options.random,
+    worker: options.worker,
+    ...(options.telemetry === undefined ? {} : { telemetry: options.telemetry }),
   })
   const stopLeases = keepLeases(runner)
   return {

@@ -234,9 +234,13 @@ export async function deleteInstallation(sql: Sql, integrationId: string, id: st
   return sql.begin(async (tx) => {
     const deleted = await tx`
       with gone as (
-        delete from installation where id = ${id} and integration_id = ${integrationId} returning id, project_id
+        delete from installation where id = ${id} and integration_id = ${integrationId}
+        returning id, project_id, integration_id, connection_id, group_ref
       )
-      insert into deleted_installation (id, project_id) select id, project_id from gone returning id`
+      insert into deleted_installation (id, project_id, provider, integration_name, connection_id, group_ref)
+      select g.id, g.project_id, i.provider, i.name, g.connection_id, g.group_ref
+      from gone g join integration i on i.id = g.integration_id
+      returning id`
     if (deleted.length === 0) return false
     await announce(tx, 'installation', id)
     return true

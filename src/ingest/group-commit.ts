@@ -1,8 +1,10 @@
 import type { Sql, Tx } from '../db/connect.ts'
 import { databaseErrorKind } from '../db/pg-errors.ts'
+import { systemClock, type Clock } from '../kernel/clock.ts'
 import { isWritebackError } from '../kernel/errors.ts'
 import { createGroupBuffer, type GroupBuffer } from '../kernel/group-buffer.ts'
 import { newId } from '../kernel/ids.ts'
+import { noTelemetry, type Telemetry } from '../kernel/telemetry.ts'
 import { laneKeyText, type LaneKey } from '../model/lane.ts'
 import { ensureLane, keepLanes, LaneGone } from '../queue/ensure-lane.ts'
 import { takeKeys } from '../queue/idempotency-keys.ts'
@@ -25,6 +27,8 @@ type Nudge = (tx: Tx, wakeups: Wakeup[]) => Promise<void>
 export interface GroupCommitOptions {
   sql: Sql
   nudge: Nudge
+  clock?: Clock
+  telemetry?: Pick<Telemetry, 'accepted' | 'committed' | 'commitFailed'>
 }
 
 /** Most writes of one commit: large enough that the commit itself costs nothing, small enough to be quick. */
@@ -74,6 +78,7 @@ export function createGroupCommit(options: GroupCommitOptions): GroupCommit {
 
 function createBuffer(options: GroupCommitOptions): GroupBuffer<Arrival> {
   const lanes = createLaneIds(options.sql)
+  const { clock = systemClock, telemetry = noTelemetry } = options
   return createGroupBuffer<Arrival>({
     maxItems: MAX_ROWS,
     maxBytes: MAX_BYTES,
@@ -82,15 +87,43 @@ function createBuffer(options: GroupCommitOptions): GroupBuffer<Arrival> {
     worthSplitting: (error) => !isWritebackError(error) && databaseErrorKind(error) === 'bug',
     flush: async (arrivals) => {
       const submissions = arrivals.map(({ submission }) => submission)
-      const twins = await commit(options, lanes, submissions).catch((error: unknown) => {
-        if (!(error instanceof LaneGone) && databaseErrorKind(error) !== 'retry') throw error
-        // A lane was removed since we learnt its id, or two commits met in a deadlock: once more, from the start.
-        lanes.forget()
-        return commit(options, lanes, submissions)
-      })
+      const begun = clock.monotonic()
+      const twins = await commit(options, lanes, submissions)
+        .catch((error: unknown) => {
+          if (!(error instanceof LaneGone) && databaseErrorKind(error) !== 'retry') throw error
+          // A lane was removed since we learnt its id, or two commits met in a deadlock: once more, from the start.
+          lanes.forget()
+          return commit(options, lanes, submissions)
+        })
+        .catch((error: unknown) => {
+          telemetry.commitFailed()
+          throw error
+        })
+      report(
+        telemetry,
+        submissions.filter((submission) => !twins.has(submission)),
+        (clock.monotonic() - begun) / 1000,
+      )
       for (const arrival of arrivals) arrival.isTwin = twins.has(arrival.submission)
     },
   })
+}
+
+/** Counted by type, so that a commit of a thousand writes is told in a few words. */
+function report(
+  telemetry: Pick<Telemetry, 'accepted' | 'committed'>,
+  submissions: Submission[],
+  seconds: number,
+): void {
+  const byType = new Map<string, number>()
+  for (const { lane, writes } of submissions)
+    byType.set(lane.type, (byType.get(lane.type) ?? 0) + writes.length)
+  let total = 0
+  for (const [type, count] of byType) {
+    total += count
+    telemetry.accepted('asynchronous', type, count)
+  }
+  if (total > 0) telemetry.committed(total, seconds)
 }
 
 function weightOf({ operation, writes }: Submission): number {

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto'
 import type { Sql } from '../db/connect.ts'
 import { messageOf, WritebackError } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
+import { noTelemetry, type Telemetry } from '../kernel/telemetry.ts'
 import type { NowOutcome } from '../model/now-outcome.ts'
 import {
   freeKey,
@@ -42,25 +43,37 @@ export interface Idempotency {
 }
 
 /** Keys as the database keeps them. */
-export function createIdempotency(sql: Sql, logger: Logger): Idempotency {
+export function createIdempotency(
+  sql: Sql,
+  logger: Logger,
+  telemetry: Pick<Telemetry, 'replayed'> = noTelemetry,
+): Idempotency {
   const find = async (projectId: string, key: RequestKey): Promise<TakenKey | null> => {
     const taken = await readKey(sql, projectId, key.text)
     if (taken !== null && !taken.requestHash.equals(key.requestHash)) throw reused()
     return taken
   }
   return {
-    findOperation: async (projectId, key) => (await find(projectId, key))?.operationId ?? null,
+    findOperation: async (projectId, key) => {
+      const taken = await find(projectId, key)
+      if (taken !== null) telemetry.replayed('asynchronous', 1)
+      return taken?.operationId ?? null
+    },
     findCall: async (projectId, key) => {
       const taken = await find(projectId, key)
       if (taken === null) return null
       const { answer, operationId, isBatch, records } = taken
-      if (answer !== null) return { kind: 'answered', answer }
+      if (answer !== null) {
+        telemetry.replayed('synchronous', 1)
+        return { kind: 'answered', answer }
+      }
       if (wasRefused(records)) {
         await freeKey(sql, { projectId, text: key.text, operationId })
         return null
       }
       const outcome = impliedOutcome(records)
       if (outcome === null) throw inUse(operationId)
+      telemetry.replayed('synchronous', 1)
       return { kind: 'implied', operationId, isBatch, outcome }
     },
     release: (submission) =>

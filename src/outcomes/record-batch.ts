@@ -44,8 +44,15 @@ export interface Recorded extends Settled {
   failed: number
   retried: number
   inDoubt: number
+  /** Of the retried: those that a limit of the org turned away, and those that were never sent. */
+  deferred: number
+  released: number
+  /** Kept by a synchronous call for another try at once. */
+  kept: number
   /** Codes of the provider's errors, with how many members had each. */
   codes: Record<string, number>
+  /** The same of those that failed. */
+  failures: Record<string, number>
 }
 
 /**
@@ -123,7 +130,7 @@ export async function recordSettlements(
   const settled = await sql.begin(async (tx) => {
     const result = await settleBatch(tx, batch, settlements)
     await nudge(tx, result.wake)
-    await announceEnded(tx, result.ended)
+    await announceEnded(tx, result.ended, result.isAwaited)
     if (result.applied) await alongside?.(tx)
     return result
   })
@@ -178,20 +185,26 @@ export function toSettlement(writeId: string, decision: Decision): Settlement {
 }
 
 /** What settlements come to, for the log line of their batch. */
-export function countOutcomes(
-  settlements: Settlement[],
-): Pick<Recorded, 'succeeded' | 'failed' | 'retried' | 'inDoubt' | 'codes'> {
+export function countOutcomes(settlements: Settlement[]): Omit<Recorded, keyof Settled> {
   const of = (state: Settlement['state']): number => settlements.filter((s) => s.state === state).length
+  const back = settlements.filter(({ state }) => state === 'queued')
   const codes: Record<string, number> = {}
-  for (const { errors } of settlements) {
+  const failures: Record<string, number> = {}
+  for (const { errors, state } of settlements) {
     const code = errors?.[0]?.code
-    if (code !== undefined) codes[code] = (codes[code] ?? 0) + 1
+    if (code === undefined) continue
+    codes[code] = (codes[code] ?? 0) + 1
+    if (state === 'failed') failures[code] = (failures[code] ?? 0) + 1
   }
   return {
     succeeded: of('succeeded'),
     failed: of('failed'),
-    retried: of('queued'),
+    retried: back.length,
     inDoubt: of('in_doubt'),
+    deferred: back.filter(({ spent }) => !spent).length,
+    released: back.filter(({ spent, errors }) => spent && errors === null).length,
+    kept: of('sending'),
     codes,
+    failures,
   }
 }

@@ -55,8 +55,10 @@ export interface ClaimedBatch {
   options: Record<string, boolean>
   /** Whether it is of a caller-built batch. */
   isCallersBatch: boolean
-  /** Milliseconds that the earliest member is past its deadline; 0 or less when the lane was full first. */
+  /** Milliseconds that the earliest member is past its deadline; 0 when it was flushed, less when the lane was full first. */
   lateMs: number
+  /** Set when it left for another's sake: in a free place of a call, or because a synchronous call waits behind it. */
+  leftAs?: 'rider' | 'ahead'
   /** In the order of the request. */
   members: ClaimedWrite[]
 }
@@ -174,14 +176,16 @@ export const claimStatement = (tx: Tx, request: ClaimRequest) => tx<Row[]>`
       select l.operation_id is null or not l.all_or_none or
         (select count(*) from seen) = (select cardinality(o.members) from operation o where o.id = l.operation_id) as ok
       from lane_row l
-    ), picked as materialized (
-      select p.* from placed p, first_group g, lane_row l
-      where (select ok from whole)
+    ), judged as materialized (
+      select p.*, coalesce((select ok from whole)
         and (${request.rides} or g.size >= g.max_records or g.due_at <= statement_timestamp())
         and (p.turn <= g.max_records and (p.bytes_to_here <= ${request.maxBytes} or p.turn = 1)
-             or (l.operation_id is not null and l.all_or_none))
+             or (l.operation_id is not null and l.all_or_none)), false) as taken
+      from placed p, first_group g, lane_row l
+    ), picked as materialized (
+      select * from judged where taken
     ), rest as materialized (
-      select * from placed p where not exists (select from picked where picked.id = p.id)
+      select * from judged where not taken
     ), rest_group as materialized (
       select count(*) as size, min(max_records) as max_records, min(due_at) as due_at
       from (select * from rest order by turn limit ${MAX_GROUP}) r

@@ -182,7 +182,8 @@ class CallClaims {
     )
     results.forEach((result, index) => {
       this.#lanes.set(laneIds[index] ?? '', result)
-      if (result.batch !== null) this.batches.push(result.batch)
+      if (result.batch !== null)
+        this.batches.push(rides ? { ...result.batch, leftAs: 'rider' } : result.batch)
     })
     return results
   }

@@ -56,6 +56,8 @@ export interface Settled {
   ended: string[]
   /** Lanes that must be looked at sooner now: members went back, or a later write to a member's record is free. */
   wake: WokenLane[]
+  /** Set when a synchronous call made the writes and is there to hear of their end. */
+  isAwaited?: true
 }
 
 const notApplied: Settled = { applied: false, ended: [], wake: [] }
@@ -82,7 +84,13 @@ export async function settleBatch(tx: Tx, batch: BatchRecord, settlements: Settl
   if (lanes.length > 0) await lockLanes(tx, lanes)
   const wake = back.length > 0 ? await returnToLane(tx, batch.laneId, back) : []
   if (next.length > 0) wake.push(...(await freeWrites(tx, next)))
-  return { applied: true, ended: await endOperations(tx, ended), wake: latestOfEach(wake) }
+  return {
+    applied: true,
+    ended: await endOperations(tx, ended),
+    wake: latestOfEach(wake),
+    // A rescue finds the call's process gone.
+    ...(open.synchronous && !batch.onlyExpired && { isAwaited: true }),
+  }
 }
 
 const lockLanes = (tx: Tx, laneIds: string[]) =>
@@ -109,12 +117,12 @@ const makeNextBatch = (
 
 const endBatch = (tx: Tx, batch: BatchRecord, settlements: Settlement[]) => {
   const succeeded = settlements.filter((s) => s.state === 'succeeded').length
-  return tx<{ id: string }[]>`
+  return tx<{ synchronous: boolean }[]>`
     update batch set state = 'ended', ended_at = now(), provider_status = ${batch.providerStatus},
       answer = ${batch.answer}, api_used = ${batch.usage?.used ?? null}, api_limit = ${batch.usage?.limit ?? null},
       success_count = ${succeeded}, failure_count = ${settlements.length - succeeded}
     where id = ${batch.batchId} and state <> 'ended' and (not ${batch.onlyExpired} or lease_until <= now())
-    returning id`
+    returning synchronous`
 }
 
 interface MovedRow {

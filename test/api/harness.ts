@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { inspect } from 'node:util'
 import type { FastifyInstance, FastifyPluginAsync, InjectOptions, LightMyRequestResponse } from 'fastify'
+import type { DatabaseLook } from '../../src/api/health.ts'
 import { createServer } from '../../src/api/server.ts'
 import { createCipher, keyIdOf, keysById } from '../../src/connections/cipher.ts'
 import { createDirectory } from '../../src/connections/directory.ts'
@@ -31,6 +32,8 @@ export interface HarnessOptions {
   allowInsecureProviders?: boolean
   routes?: FastifyPluginAsync[]
   ping?: () => Promise<unknown>
+  /** What readiness finds in the database; by default all is well. */
+  look?: () => DatabaseLook
   timeouts?: { headers?: number; request?: number; checked?: number }
 }
 
@@ -64,7 +67,13 @@ export async function startHarness(options: HarnessOptions = {}): Promise<Harnes
     logger,
     isDatabaseUnavailable,
     version: '0.0.0',
-    health: { ping: options.ping ?? (() => sql`select 1`), metricsText: () => 'up 1\n' },
+    health: {
+      look: async () => {
+        await (options.ping ?? (() => sql`select 1`))()
+        return options.look?.() ?? { missingMigrations: [], workers: { alive: 1, lastSeenAt: new Date(0) } }
+      },
+      metricsText: () => 'up 1\n',
+    },
     api: {
       access: directory,
       setup: createSetup(sql, cipher, logger, { changed: () => directory.expire() }),

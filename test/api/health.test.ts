@@ -1,14 +1,18 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
+import type { DatabaseLook } from '../../src/api/health.ts'
 import { createServer } from '../../src/api/server.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
 import { jsonOf, startHarness, type Harness } from './harness.ts'
 
 let harness: Harness
 let ping: () => Promise<unknown> = () => Promise.resolve()
+const wellLook: DatabaseLook = { missingMigrations: [], workers: { alive: 1, lastSeenAt: null } }
+let looking = wellLook
 beforeAll(async () => {
-  harness = await startHarness({ ping: () => ping() })
+  harness = await startHarness({ ping: () => ping(), look: () => looking })
 })
 beforeEach(() => {
+  looking = wellLook
   ping = () => Promise.resolve()
 })
 afterAll(() => harness.close())
@@ -27,6 +31,35 @@ describe('health', () => {
     expect((await harness.call('GET', '/healthz')).statusCode).toBe(200)
     ping = () => Promise.resolve()
     expect((await harness.call('GET', '/readyz')).statusCode).toBe(200)
+  })
+
+  test('readiness tells whether any worker lives, and stays ready without one', async () => {
+    const answer = async (look: DatabaseLook) => {
+      looking = look
+      const { statusCode, body } = await harness.call('GET', '/readyz', { key: null })
+      return [statusCode, JSON.parse(body)] as unknown
+    }
+    const seen = { missingMigrations: [], workers: { alive: 2, lastSeenAt: new Date(0) } }
+    expect(await answer(seen)).toEqual([
+      200,
+      {
+        status: 'ready',
+        migrations: 'applied',
+        workers: { status: 'seen', alive: 2, lastSeenTime: '1970-01-01T00:00:00.000Z' },
+      },
+    ])
+    const none = { missingMigrations: [], workers: { alive: 0, lastSeenAt: null } }
+    expect(await answer(none)).toEqual([
+      200,
+      { status: 'ready', migrations: 'applied', workers: { status: 'missing', alive: 0 } },
+    ])
+  })
+
+  test('a database that lacks a migration is not ready, and its name is told', async () => {
+    looking = { missingMigrations: ['0099_later'], workers: { alive: 1, lastSeenAt: null } }
+    const answer = await harness.call('GET', '/readyz', { key: null })
+    expect(answer.statusCode).toBe(503)
+    expect(jsonOf(answer)['detail']).toBe('The database lacks migrations: 0099_later.')
   })
 
   test('a database that does not answer is not waited for', async () => {
@@ -66,7 +99,10 @@ describe('health', () => {
   test('a worker serves its health and nothing else', async () => {
     const worker = createServer({
       logger: silentLogger,
-      health: { ping: () => Promise.resolve(), metricsText: () => '' },
+      health: {
+        look: () => Promise.resolve(wellLook),
+        metricsText: () => '',
+      },
       isDatabaseUnavailable: () => false,
       api: null,
       version: '0.0.0',
@@ -127,7 +163,10 @@ describe('OpenAPI', () => {
     for (const [path, of] of Object.entries(document.paths).filter(([path]) => path.startsWith('/v1')))
       for (const [method, call] of Object.entries(of)) {
         const success = { get: '200', patch: '200', post: '201', delete: '204' }[method]
-        expect(Object.keys(call.responses), path).toEqual([success, 'default'])
+        expect(
+          Object.keys(call.responses).filter((status) => !/^[45]/.test(status)),
+          path,
+        ).toEqual([success, 'default'])
         expect(call.requestBody !== undefined, path).toBe(method === 'post' || method === 'patch')
       }
   })

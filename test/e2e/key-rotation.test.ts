@@ -80,9 +80,11 @@ it('the encryption key is replaced while the service runs, and then the old one 
     WRITEBACK_OLD_ENCRYPTION_KEYS: oldKey.toString('base64'),
   }
   expect(await reencrypt(keys)).toBe(
-    `re-encrypted with key ${keyIdOf(newKey)}: 1 credentials, 1 sessions; 0 could not be read\n`,
+    `re-encrypted with key ${keyIdOf(newKey)}: 1 credentials, 1 sessions, 0 signing secrets; 0 could not be read\n`,
   )
-  expect(await reencrypt(keys)).toContain(': 0 credentials, 0 sessions; 0 could not be read')
+  expect(await reencrypt(keys)).toContain(
+    ': 0 credentials, 0 sessions, 0 signing secrets; 0 could not be read',
+  )
 
   const last = await start(newKey)
   expect(complaints(last)).toEqual([])

@@ -44,7 +44,7 @@ describe('the OpenAPI document', () => {
     expect(schema.required).toEqual(['groupRef', 'type'])
     expect(schema.additionalProperties).toBe(false)
     const limit = schema.properties!['autoBatchPolicy']!.properties!['maxDelaySeconds']!.maximum!
-    expect(Object.keys(write.responses)).toEqual(['200', '422', 'default'])
+    expect(Object.keys(write.responses)).toEqual(expect.arrayContaining(['200', '422', 'default']))
     const titles = (status: string) =>
       write.responses[status]!.content!['application/json']!.schema.anyOf!.map(({ title }) => title)
     expect(titles('200')).toEqual(['WriteAccepted', 'WriteSucceeded', 'BatchAnswer'])

@@ -16,7 +16,10 @@ type Scope = (typeof scopes)[number]
 interface Estate {
   tenant: Tenant
   projectName: string
-  ids: Record<'project' | 'integration' | 'installation' | 'connection' | 'apiKey' | 'batch' | 'lane', string>
+  ids: Record<
+    'project' | 'integration' | 'installation' | 'connection' | 'apiKey' | 'batch' | 'lane' | 'destination',
+    string
+  >
   /** Accepted long ago, queued, written, failed, a batch. */
   operations: string[]
   /** By scope, and one with all of them. */
@@ -30,7 +33,7 @@ interface Row {
   /** Any of them is enough; null for the operator alone, `anybody` without a key. */
   scopes: readonly Scope[] | null | 'anybody'
   /** What stands for `{id}`. */
-  id?: 'connection' | 'apiKey'
+  id?: 'connection' | 'apiKey' | 'destination'
   body?: (estate: Estate) => Record<string, unknown>
   /** Makes what a call takes away that may be made: places for one call. */
   spare?: (estate: Estate) => Promise<Record<string, string>>
@@ -46,6 +49,11 @@ const setUp = async (estate: Estate, path: string, body: unknown): Promise<strin
 }
 const spareKey = async (estate: Estate) => ({
   id: await setUp(estate, 'api-keys', { label: name(), scopes: ['read'] }),
+})
+/** Where nothing listens. */
+const hook = { type: 'webhook', metadata: { url: 'http://127.0.0.1:1/hook' } }
+const spareDestination = async (estate: Estate) => ({
+  id: await setUp(estate, 'destinations', { name: name(), ...hook }),
 })
 const spareInstallation = async (estate: Estate) => {
   const groupRef = name()
@@ -168,6 +176,28 @@ const table: Record<string, Row> = {
     scopes: ['write'],
     body: () => ({ success: true }),
   },
+  'POST /v1/projects/{project}/destinations': {
+    scopes: ['admin'],
+    body: () => ({ name: name(), ...hook }),
+  },
+  'GET /v1/projects/{project}/destinations': { scopes: ['read', 'admin'] },
+  'GET /v1/projects/{project}/destinations/{id}': { scopes: ['read', 'admin'], id: 'destination' },
+  'PATCH /v1/projects/{project}/destinations/{id}': {
+    scopes: ['admin'],
+    id: 'destination',
+    body: () => ({ name: name() }),
+  },
+  'DELETE /v1/projects/{project}/destinations/{id}': {
+    scopes: ['admin'],
+    id: 'destination',
+    spare: spareDestination,
+  },
+  'POST /v1/projects/{project}/destinations/{id}:rotate-secret': { scopes: ['admin'], id: 'destination' },
+  'POST /v1/projects/{project}/destinations/{id}:test': { scopes: ['admin'], id: 'destination' },
+  'GET /v1/projects/{project}/destinations/{id}/deliveries': {
+    scopes: ['read', 'admin'],
+    id: 'destination',
+  },
   'GET /healthz': { scopes: 'anybody' },
   'GET /readyz': { scopes: 'anybody' },
   'GET /metrics': { scopes: 'anybody' },
@@ -191,6 +221,13 @@ async function createEstate(): Promise<Estate> {
   }
   const of = <T>(pick: (one: { id: string; key: string }) => T) =>
     Object.fromEntries([...made].map(([scope, one]) => [scope, pick(one)])) as Record<Scope | 'all', T>
+  // Waits for company, so that its log holds still.
+  const metadata = { url: hook.metadata.url, digest: { maxRecords: 100, maxDelaySeconds: 3_600 } }
+  const destination = await admin<{ id: string }>('POST', `${base}/destinations`, {
+    name: name(),
+    type: 'webhook',
+    metadata,
+  })
   const record = { LastName: `Secret of ${tenant.groupRef}` }
   const type = 'create'
   const reference = `reference of ${tenant.groupRef}`
@@ -216,6 +253,7 @@ async function createEstate(): Promise<Estate> {
       apiKey: made.get('read')!.id,
       batch: first!.metadata.batchId!,
       lane: listed.body.results[0]!.id,
+      destination: destination.body.id,
     },
     operations,
     keys: of(({ key }) => key),

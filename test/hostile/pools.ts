@@ -95,6 +95,8 @@ function bodiesFor(tenant: Tenant, other: Tenant, simulatorUrl: string): Known {
     // Few enough that an installation meets a connection of its group.
     groupRef: fc.nat(20).map((number) => `customer ${number}`),
     recordId: fc.constant(id),
+    // A destination's, of which the simulator knows nothing.
+    url: fc.constantFrom(`${simulatorUrl}/hook`, `${simulatorUrl}/hook?a=1`, 'not a url'),
     'format login-url': fc.constant(simulatorUrl),
     'format instance-url': fc.constant(simulatorUrl),
   }
@@ -118,6 +120,9 @@ const times = (count: number, text: string): string[] => new Array<string>(count
 
 /** Of each kind, how many there are to be taken away or renamed. */
 const SPARES = 4
+
+/** Where nothing listens. */
+const hook = { type: 'webhook', metadata: { url: 'http://127.0.0.1:1/hook' } }
 
 /** What calls may take away or rename without the others missing it. */
 async function makeSpares(tenant: Tenant, make: (path: string, body: unknown) => Promise<string>) {
@@ -158,6 +163,10 @@ async function makeSpares(tenant: Tenant, make: (path: string, body: unknown) =>
     project,
     id: await several((label) => make(`${base}/api-keys`, { label, scopes: ['read'] })),
   })
+  const destinations = async (use: string) => ({
+    project,
+    id: await several((name) => make(`${base}/destinations`, { name: `${use} ${name}`, ...hook })),
+  })
   const template = '/v1/projects/{project}'
   const ofIntegration = `${template}/integrations/{integration}`
   return {
@@ -168,6 +177,8 @@ async function makeSpares(tenant: Tenant, make: (path: string, body: unknown) =>
     [`PATCH ${template}/api-keys/{id}`]: await keys(),
     [`DELETE ${template}/api-keys/{id}`]: await keys(),
     [`DELETE ${template}/connections/{id}`]: { project, id: await several(connect) },
+    [`PATCH ${template}/destinations/{id}`]: await destinations('changed'),
+    [`DELETE ${template}/destinations/{id}`]: await destinations('deleted'),
   }
 }
 
@@ -192,6 +203,7 @@ export async function preparePools({ tenant, app, simulator, database }: Service
     provider: 'salesforce',
     credentials: { type: 'access-token', accessToken: 'x', instanceUrl: simulator.url },
   })
+  const destination = await made(`${base}/destinations`, { name: 'told', ...hook })
   return {
     keys: [ADMIN_KEY, ...keys, '', 'wrong', `wb_${'A'.repeat(43)}`],
     places: {
@@ -202,7 +214,7 @@ export async function preparePools({ tenant, app, simulator, database }: Service
       batch: [written.metadata.batchId!, tenant.projectId],
       lane: [...lanes.map((lane) => lane.id), tenant.projectId],
       object: [...times(6, 'Contact'), 'Account', 'Lead', 'Nope__c', 'bad name'],
-      id: [spare['id']!, listed!.id, other.connectionId],
+      id: [spare['id']!, listed!.id, other.connectionId, destination['id']!],
     },
     spares: await makeSpares(tenant, async (path, body) => (await made(path, body))['id']!),
     bodies: bodiesFor(tenant, other, simulator.url),

@@ -1,5 +1,6 @@
 import { systemClock, type Clock } from '../../kernel/clock.ts'
 import type { Logger } from '../../kernel/log.ts'
+import { noTelemetry, type Telemetry } from '../../kernel/telemetry.ts'
 import type { CallAnswer } from '../../model/outcome.ts'
 import type { Session } from '../../model/credentials.ts'
 import type { CallOptions, FieldsRead, Provider } from '../provider.ts'
@@ -10,6 +11,7 @@ import { InvalidGroup } from './collections.ts'
 import { ConnectionCache } from './connections.ts'
 import { ExpiringSet } from './expiring-set.ts'
 import { createHttpClient } from './http.ts'
+import { observeHttp } from './observed-http.ts'
 import { OutboundRefused, type OutboundPolicy } from './outbound.ts'
 import { readFields } from './read-fields.ts'
 import { sendGroups } from './send-groups.ts'
@@ -31,6 +33,7 @@ export interface SalesforceOptions {
   /** Allows private and loopback hosts, and plain http to those: the simulator, tests. */
   allowInsecure: boolean
   clock?: Clock
+  telemetry?: Pick<Telemetry, 'providerCalled'>
 }
 
 /**
@@ -40,8 +43,9 @@ export interface SalesforceOptions {
  */
 export function createSalesforceProvider(options: SalesforceOptions): Provider {
   const { logger, apiVersion = DEFAULT_API_VERSION, allowInsecure, clock = systemClock } = options
+  const { telemetry = noTelemetry } = options
   const policy: OutboundPolicy = { allowInsecure }
-  const http = createHttpClient({ policy, clock })
+  const http = observeHttp(createHttpClient({ policy, clock }), clock, telemetry)
   const connections = new ConnectionCache(policy, apiVersion)
   const withoutComposite = new ExpiringSet(clock, COMPOSITE_REFUSED_MS)
   const numeric = new ExpiringSet(clock, NUMERIC_FIELD_MS)
