@@ -22,9 +22,12 @@ class Interrupted extends Error {
   }
 }
 
-const print = (line: string): void => void process.stdout.write(`${line}\n`)
+/** Where it is told; with `--json`, standard output holds the document and nothing else. */
+let screen: NodeJS.WriteStream = process.stdout
+
+const print = (line: string): void => void screen.write(`${line}\n`)
 const paint = (style: 'green' | 'red' | 'bold', text: string): string =>
-  styleText(style, text, { stream: process.stdout })
+  styleText(style, text, { stream: screen })
 
 /** `writeback demo` (contract section 1): see {@link demoHelp}. */
 export async function run(args: string[]): Promise<number> {
@@ -33,6 +36,7 @@ export async function run(args: string[]): Promise<number> {
     process.stdout.write(demoHelp)
     return 0
   }
+  if (options.json === true) screen = process.stderr
   const control = new AbortController()
   const unwatch = watchSignals(control)
   const stops = new Stops()
@@ -81,6 +85,8 @@ async function demo(options: DemoOptions, control: AbortController, stops: Stops
   for (const line of summaryLines(finished)) print(line.startsWith(' ') ? line : paint('bold', line))
   const differences = findDifferences(plan, parts.heldIds, finished.outcomes, parts.simulator.org)
   showVerdict(finished, parts, differences)
+  if (options.json === true)
+    process.stdout.write(`${JSON.stringify(toJson(options, finished, parts, differences))}\n`)
   if (keep) {
     for (const line of keptLines(parts)) print(line)
     await untilInterrupted(control.signal)
@@ -100,7 +106,7 @@ async function postAll(plan: Plan, parts: Parts): Promise<Run> {
       if (operation.startsWith('collections.')) sizes.push(recordCount)
   })
   const sent = (): number => sizes.reduce((sum, size) => sum + size, 0)
-  const hide = showProgress(process.stdout, () => ({
+  const hide = showProgress(screen, () => ({
     ...counts,
     all: plan.writes.length,
     sent: sent(),
@@ -112,6 +118,32 @@ async function postAll(plan: Plan, parts: Parts): Promise<Run> {
   } finally {
     hide()
     unlisten()
+  }
+}
+
+/** What the summary tells, for programs. */
+function toJson(
+  { writes, seed, keep }: DemoOptions,
+  finished: Run,
+  parts: Parts,
+  differences: string[],
+): object {
+  const { outcomes, use, acceptMs, totalMs } = finished
+  const count = (keys: string[]): Record<string, number> =>
+    keys.reduce<Record<string, number>>((counts, key) => ({ ...counts, [key]: (counts[key] ?? 0) + 1 }), {})
+  const failures = outcomes.filter(({ state }) => state !== 'succeeded')
+  return {
+    writes,
+    seed,
+    agrees: differences.length === 0,
+    differences: differences.slice(0, MOST_DIFFERENCES),
+    outcomes: count(outcomes.map(({ state }) => state)),
+    codes: count(failures.map(({ errors, state }) => errors[0]?.code ?? state.toUpperCase())),
+    apiCalls: use.calls,
+    batches: use.sizes.length,
+    acceptSeconds: acceptMs / 1000,
+    totalSeconds: totalMs / 1000,
+    ...(keep && { serviceUrl: parts.service.url, orgUrl: parts.simulator.url, dataDir: parts.dataDir }),
   }
 }
 

@@ -1,12 +1,18 @@
-/** A mistake in how a command was called: one line on standard error, exit code 2. */
+import { exitCodes } from './exit-codes.ts'
+
+/** A mistake in how a command was called: a line on standard error for each, exit code 2. */
 export class UsageError extends Error {
   override readonly name = 'UsageError'
 }
 
-/** For commands that take none: everything is set by the environment. */
-export function refuseArguments(command: string, args: string[]): void {
-  const [first] = args
-  if (first !== undefined) throw new UsageError(`writeback ${command} takes no arguments, not ${first}.`)
+/** The command was told to stop by a signal. */
+export class Interrupted extends Error {
+  override readonly name = 'Interrupted'
+  readonly exitCode: number
+  constructor(signal: 'SIGINT' | 'SIGTERM') {
+    super(`Stopped by ${signal}.`)
+    this.exitCode = signal === 'SIGINT' ? exitCodes.interrupted : exitCodes.terminated
+  }
 }
 
 /** Resolves with the reason to stop: SIGTERM, SIGINT, or what `raise` was called with first. */
@@ -15,3 +21,29 @@ export function stopSignal(): { raised: Promise<string>; raise: (reason: string)
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => resolve(name))
   return { raised: promise, raise: resolve }
 }
+
+/** A signal that SIGINT and SIGTERM abort, with {@link Interrupted} as its reason. A second one ends the process. */
+export function interruption(): AbortSignal {
+  const control = new AbortController()
+  for (const name of ['SIGTERM', 'SIGINT'] as const)
+    process.once(name, () => control.abort(new Interrupted(name)))
+  return control.signal
+}
+
+/**
+ * The environment of the service's own commands: what only tells the other commands whom to call is left out,
+ * so that both can be set in one shell. The service refuses variables that it does not know.
+ */
+export function serviceEnvironment(env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
+  const own: readonly string[] = Object.values(clientVariables)
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !own.includes(name)))
+}
+
+/** The variables that tell the commands whom to call and what about. */
+export const clientVariables = {
+  url: 'WRITEBACK_URL',
+  key: 'WRITEBACK_API_KEY',
+  project: 'WRITEBACK_PROJECT',
+  integration: 'WRITEBACK_INTEGRATION',
+  group: 'WRITEBACK_GROUP',
+} as const

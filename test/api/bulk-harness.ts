@@ -51,7 +51,6 @@ export async function startBulk(
   let taken = 0
   const port: BulkPort = {
     checkRoom: () => {
-      taken += 1
       if (refusal !== null) throw refusal
     },
     submit: (submission) => {
@@ -79,7 +78,11 @@ export async function startBulk(
       ),
     idempotency: { findOperation: () => Promise.resolve(null) },
     now: () => Date.now(),
-    isEnding: () => false,
+    // asked once for every line
+    isEnding: () => {
+      taken += 1
+      return false
+    },
     logger,
   }
   const harness = await startHarness({ routes: [bulkRoutes(port, limits)], ...(timeouts && { timeouts }) })

@@ -8,8 +8,8 @@ interface Result {
   problem?: Problem
 }
 
-const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-const section = readme.split('<!-- bulk:start -->')[1]?.split('<!-- bulk:end -->')[0] ?? ''
+const guide = readFileSync(new URL('../../docs/guides/bulk.md', import.meta.url), 'utf8')
+const section = guide.split('<!-- bulk:start -->')[1]?.split('<!-- bulk:end -->')[0] ?? ''
 const [lines = '', answer = ''] = [...section.matchAll(/```\w*\n(.*?)```/gs)].map((match) => match[1] ?? '')
 
 const resultsOf = (text: string): Result[] =>
@@ -30,7 +30,7 @@ beforeAll(async () => {
 })
 afterAll(() => service.stop())
 
-it('the bulk call of the README is answered as it says', async () => {
+it('the bulk call of the guide is answered as it says', async () => {
   const { projectId, integrationId, groupRef } = service.tenant
   const response = await fetch(
     `${service.app.url}/v1/projects/${projectId}/integrations/${integrationId}/writes`,

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { expect, test } from 'vitest'
 import { configTable } from '../../src/config.ts'
 
-test('the README has the table of every variable as it is', () => {
-  const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-  const table = readme.split('<!-- config:start -->')[1]?.split('<!-- config:end -->')[0]
+test('the reference has the table of every variable as it is', () => {
+  const reference = readFileSync(new URL('../../docs/reference/configuration.md', import.meta.url), 'utf8')
+  const table = reference.split('<!-- config:start -->')[1]?.split('<!-- config:end -->')[0]
   expect(table?.trim()).toBe(configTable())
 })

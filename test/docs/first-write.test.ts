@@ -9,8 +9,8 @@ import { startSimulator, type Simulator } from '../../src/simulator/start.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { ADMIN_KEY, appOptions, createServiceDatabase } from '../support/service.ts'
 
-const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-const walkthrough = readme.split('<!-- walkthrough:start -->')[1]?.split('<!-- walkthrough:end -->')[0] ?? ''
+const guide = readFileSync(new URL('../../docs/guides/first-write.md', import.meta.url), 'utf8')
+const walkthrough = guide.split('<!-- walkthrough:start -->')[1]?.split('<!-- walkthrough:end -->')[0] ?? ''
 const blocks = [...walkthrough.matchAll(/```sh\n(.*?)```/gs)].map((match) => match[1] ?? '')
 
 let database: TestDatabase
@@ -28,7 +28,7 @@ afterAll(async () => {
   await database.drop()
 })
 
-describe('the walk-through of the README', () => {
+describe('the walk-through of the guide', () => {
   it('runs as it stands, and its write goes all the way', async () => {
     expect(blocks.length).toBeGreaterThan(3)
     const { stdout, stderr } = await promisify(execFile)(

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, it } from 'vitest'
 import { createTenant, startService, type Service } from '../support/service.ts'
 
-const readme = readFileSync(new URL('../../README.md', import.meta.url), 'utf8')
-const section = readme.split('<!-- object-entry:start -->')[1]?.split('<!-- object-entry:end -->')[0] ?? ''
+const guide = readFileSync(new URL('../../docs/guides/setting-up.md', import.meta.url), 'utf8')
+const section = guide.split('<!-- object-entry:start -->')[1]?.split('<!-- object-entry:end -->')[0] ?? ''
 const [objects, body, sent] = [...section.matchAll(/```json\n(.*?)```/gs)].map(
   (match) => JSON.parse(match[1] ?? '') as Record<string, unknown>,
 )
@@ -15,7 +15,7 @@ beforeAll(async () => {
 })
 afterAll(() => service.stop())
 
-it('the README shows what an installation makes of a write as it is', async () => {
+it('the guide shows what an installation makes of a write as it is', async () => {
   const tenant = await createTenant(service.app.url, service.simulator.url, objects)
   const id = await tenant.write('person', { ...body, groupRef: tenant.groupRef })
   const operation = await tenant.operation(id)

@@ -9,7 +9,7 @@ beforeAll(async () => {
 })
 afterAll(() => service.stop())
 
-const post = (delaySeconds: number): Promise<Answer<Record<string, unknown>>> =>
+const post = (delaySeconds: number, key?: string): Promise<Answer<Record<string, unknown>>> =>
   service.tenant.call(
     'POST',
     `/v1/projects/${service.tenant.projectId}/integrations/${service.tenant.integrationId}/objects/Contact`,
@@ -20,16 +20,34 @@ const post = (delaySeconds: number): Promise<Answer<Record<string, unknown>>> =>
       record: { LastName: 'Full' },
       autoBatchPolicy: { maxDelaySeconds: delaySeconds },
     },
+    key === undefined ? {} : { 'idempotency-key': key },
   )
+
+/** The same write as a line of a bulk call. */
+const postLine = async (key: string): Promise<Record<string, unknown>> => {
+  const { projectId, integrationId, groupRef, call } = service.tenant
+  const line = {
+    groupRef,
+    objectName: 'Contact',
+    type: 'create',
+    record: { LastName: 'Line' },
+    idempotencyKey: key,
+  }
+  const path = `/v1/projects/${projectId}/integrations/${integrationId}/writes`
+  const answer = await call<{ results: Record<string, unknown>[] }>('POST', path, { writes: [line] })
+  return answer.body.results[0]!
+}
 
 describe('too much queued', () => {
   it('refuses above the high mark with 429 and Retry-After, keeps what it took, and takes more below half', async () => {
-    const accepted = await Promise.all(Array.from({ length: 25 }, () => post(2)))
+    const first = await post(2, 'first')
+    const line = await postLine('line')
+    const accepted = [first, ...(await Promise.all(Array.from({ length: 24 }, () => post(2))))]
     expect(accepted.map((answer) => answer.status)).toEqual(accepted.map(() => 200))
     let refused: Answer<Record<string, unknown>> | undefined
     await waitUntil(
       async () => {
-        const answer = await post(3600)
+        const answer = await post(2)
         if (answer.status === 429) refused = answer
         return refused !== undefined
       },
@@ -38,6 +56,11 @@ describe('too much queued', () => {
     expect(refused!.headers.get('content-type')).toMatch(/^application\/problem\+json/)
     expect(Number(refused!.headers.get('retry-after'))).toBeGreaterThan(0)
     expect(refused!.body).toMatchObject({ code: 'TOO_MUCH_QUEUED', status: 429, retryable: true })
+    // what was accepted with a key is answered again, and nothing new is
+    expect((await post(2, 'first')).body).toEqual(first.body)
+    expect(await postLine('line')).toEqual(line)
+    expect((await post(2, 'second')).status).toBe(429)
+    expect(await postLine('another')).toMatchObject({ problem: { code: 'TOO_MUCH_QUEUED' } })
     await waitUntil(async () => (await post(0)).status === 200, {
       timeoutMs: 15_000,
       what: 'writes are accepted again',

@@ -70,6 +70,9 @@ const ending = (): WritebackError =>
     remedy: 'Send the write again.',
   })
 
+const hasKey = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && Object.hasOwn(value, 'idempotencyKey')
+
 /** Takes the writes of one call. */
 export function createTaker({ port, validate, request, answers, room }: TakeOptions): Taker {
   const { validation, toError } = request.server
@@ -122,6 +125,7 @@ export function createTaker({ port, validate, request, answers, room }: TakeOpti
   ): void {
     let submission: Submission
     try {
+      if (key !== null) port.checkRoom()
       if ('error' in found) throw found.error
       submission = acceptWrite(body, examined, objectName, found.installation, '/objectName')
     } catch (error) {
@@ -150,8 +154,10 @@ export function createTaker({ port, validate, request, answers, room }: TakeOpti
       let write: ReadWrite
       try {
         if (port.isEnding()) throw ending()
-        port.checkRoom()
-        write = readWrite(item.read())
+        const value = item.read()
+        // What was accepted once is answered again, however much is queued by now: its key is asked first.
+        if (!hasKey(value)) port.checkRoom()
+        write = readWrite(value)
       } catch (error) {
         settleRefused(slot, bytes, error)
         return undefined

@@ -71,11 +71,15 @@ export function writeRoutes(port: WritePort): FastifyPluginAsync {
         },
       },
       async (request, reply) => {
+        const isQueued = asksForQueue(request.body)
+        const isKeyed = request.headers['idempotency-key'] !== undefined
         // Before the work of reading the write is done.
-        if (asksForQueue(request.body)) port.checkRoom()
+        if (isQueued && !isKeyed) port.checkRoom()
         const object = (request.params as Static<typeof WritePath>).object
         const { body, examined, timeMs, key } = readWriteCall(request)
         const accept = async (): Promise<Submission> => {
+          // What was accepted once is answered again, however much is queued by now.
+          if (isQueued && isKeyed) port.checkRoom()
           const installation = await findInstallation(port, integrationOf(request).id, body.groupRef)
           return acceptWrite(body, examined, object, installation)
         }

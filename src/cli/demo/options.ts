@@ -10,22 +10,40 @@ export interface DemoOptions {
   seed: number
   /** Leave everything up at the end. */
   keep: boolean
+  /** A JSON document on standard output instead of text. */
+  json?: true
 }
 
 const MAX_WRITES = 100_000
 const MAX_SEED = 2 ** 31 - 1
 
-export const demoHelp = `writeback demo: watch many single-record writes go all the way to a Salesforce org and back
+export const demoHelp = `usage: writeback demo [--writes N] [--seed N] [--keep]
 
-Starts an embedded PostgreSQL, a simulated Salesforce org and the service, each on a free port and with
-nothing left behind, posts the writes over HTTP, waits for every outcome, and compares what the service
-says with what the org holds.
+Watch many single-record writes go all the way to a Salesforce org and back.
 
-  --writes N   how many writes, 1 to ${MAX_WRITES} (default 1000)
-  --seed N     decides what is written (default 1)
-  --keep       leave everything up at the end, until Ctrl-C
+Starts an embedded PostgreSQL, a simulated Salesforce org and the service, each
+on a free port and with nothing left behind, posts the writes over HTTP, waits
+for every outcome, and compares what the service says with what the org holds.
 
-Exit code: 0 when every write reached one outcome, the expected one, and the org agrees; else 1.
+Options
+  --writes N                how many writes, 1 to ${MAX_WRITES} (default 1000)
+  --seed N                  decides what is written (default 1)
+  --keep                    leave everything up at the end, until Ctrl-C
+  --json                    a JSON document at the end; the rest goes to
+                            standard error
+  -h, --help                this text
+
+Examples
+  # A thousand writes
+  writeback demo
+  # More, and go on by hand
+  writeback demo --writes 20000 --keep
+
+Exit codes
+  0    every write reached one outcome, the expected one, and the org agrees
+  1    it did not, or a part of the demo could not be started
+  2    the command was called wrongly
+  130  ended by SIGINT (Ctrl-C)
 `
 
 /**
@@ -39,6 +57,7 @@ export function readOptions(args: string[]): DemoOptions | null {
     writes: wholeNumber('--writes', values.writes ?? '1000', [1, MAX_WRITES]),
     seed: wholeNumber('--seed', values.seed ?? '1', [0, MAX_SEED]),
     keep: values.keep === true,
+    ...(values.json === true && { json: true }),
   }
 }
 
@@ -50,6 +69,7 @@ function parse(args: string[]) {
         writes: { type: 'string' },
         seed: { type: 'string' },
         keep: { type: 'boolean' },
+        json: { type: 'boolean' },
         help: { type: 'boolean', short: 'h' },
       },
     }).values

@@ -1,0 +1,179 @@
+import type { BatchGetAnswer, Operation, OperationLog } from '../contract/operation.ts'
+import type { Resolution } from '../contract/operate.ts'
+import { atLeast, type CallOptions, type Settings } from './options.ts'
+import type { Paths } from './paths.ts'
+import type { Request, Transport } from './transport.ts'
+import type { BatchOutcome, RecordAnswer } from './types.ts'
+import { createWait, type Wait } from './wait.ts'
+import { answerTimeout, requestTimeout, withFacts } from './write.ts'
+
+/** Most ids of one call (contract section 7). */
+const CHUNK = 1_000
+/** Calls for one list of ids that are in flight at once. */
+const CHUNKS_AT_ONCE = 4
+/** Which operations are listed. */
+export interface ListOptions extends CallOptions {
+  /** Id of the installation. */
+  installation: string
+  /** The integration, where it is not the client's. */
+  integration?: string | undefined
+  status?: Operation['status'] | undefined
+  objectName?: string | undefined
+  /** The caller's own id of the write. */
+  reference?: string | undefined
+  /** Operations of one call, up to 1,000. Default: the service's, 100. */
+  pageSize?: number | undefined
+}
+
+/** Following operations and moving them by hand (contract section 7). */
+export interface Operations {
+  /** @throws {WritebackError} NOT_FOUND */
+  get: (id: string, options?: CallOptions) => Promise<Operation>
+  /** Those that are there, in the order asked for, and the ids that are no operations of the project. */
+  getMany: (ids: readonly string[], options?: CallOptions) => Promise<BatchGetAnswer>
+  /**
+   * The operation once it has ended, however it did; of several ids, all of them in that order.
+   * @throws {WritebackError} WAIT_TIMEOUT when the time is over, NOT_FOUND
+   */
+  wait: Wait
+  /**
+   * Sends a write that is still queued at once and answers as a synchronous call does.
+   * @throws {WritebackError} CONFLICT when it is being sent already or has ended: wait for its outcome. That is
+   *   also the end of a call whose first answer was lost.
+   */
+  promote: (id: string, options?: CallOptions) => Promise<RecordAnswer | BatchOutcome>
+  /** Ends a write that is still queued. @throws {WritebackError} CONFLICT */
+  cancel: (id: string, options?: CallOptions) => Promise<Operation>
+  /**
+   * Sends a failed or in-doubt one again. Not repeated when the answer is lost: read the operation.
+   * @throws {WritebackError} CONFLICT
+   */
+  retry: (id: string, options?: CallOptions) => Promise<Operation>
+  /** Settles one in doubt by hand. @throws {WritebackError} CONFLICT */
+  resolve: (id: string, resolution: Resolution, options?: CallOptions) => Promise<Operation>
+  /** All operations of an installation that fit, newest first, page by page as they are asked for. */
+  list: (options: ListOptions) => AsyncGenerator<Operation, void>
+  /** What happened to an operation, oldest first. */
+  logs: (id: string, options?: CallOptions) => Promise<OperationLog[]>
+}
+
+/** What a call may be told besides what a caller may say. */
+export interface BoundedOptions extends CallOptions {
+  /** The time of day, in milliseconds, after which nothing is tried again. */
+  until?: number | undefined
+}
+
+type Get = <T>(path: string, options?: BoundedOptions) => Promise<T>
+type Post = <T>(
+  path: string,
+  repeat: Request['repeat'],
+  body: unknown,
+  options?: BoundedOptions,
+) => Promise<T>
+
+/** The calls of a client about operations. */
+export function createOperations(settings: Settings, transport: Transport, paths: Paths): Operations {
+  const common = ({ signal, timeoutMs, until }: BoundedOptions) => ({
+    signal,
+    until,
+    timeoutMs: atLeast('timeoutMs', timeoutMs ?? settings.timeoutMs, 1),
+  })
+  const read: Get = async <T>(path: string, options: BoundedOptions = {}) =>
+    (await transport.call<T>({ method: 'GET', path, repeat: 'always', ...common(options) })).body
+  const post: Post = async <T>(
+    path: string,
+    repeat: Request['repeat'],
+    body: unknown,
+    options: BoundedOptions = {},
+  ) => {
+    const json = { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
+    const request = {
+      method: 'POST' as const,
+      path,
+      repeat,
+      ...(body === undefined ? {} : json),
+      ...common(options),
+    }
+    return (await transport.call<T>(request)).body
+  }
+  // After a lost answer a repeat would find another state and be refused for that, or send once more.
+  const move = (id: string, name: string, body?: unknown, options?: CallOptions): Promise<Operation> =>
+    post(`${paths.operation(id)}:${name}`, 'unsent', body, options)
+  const getMany = createGetMany(`${paths.operations}:batchGet`, post)
+
+  return {
+    get: (id, options) => read(paths.operation(id), options),
+    getMany,
+    wait: createWait({
+      getMany,
+      poll: (id, seconds, options) => {
+        const timeoutMs = seconds * 1000 + settings.timeoutMs
+        return read(`${paths.operation(id)}?wait=${seconds.toFixed(3)}`, { ...options, timeoutMs })
+      },
+    }),
+    promote: async (id, options: BoundedOptions = {}) => {
+      const { timeoutMs, ...rest } = common(options)
+      const answer = await transport.call<RecordAnswer | BatchOutcome>({
+        method: 'POST',
+        path: `${paths.operation(id)}:promote`,
+        headers: requestTimeout(timeoutMs),
+        // It claims what it sends: a repeat finds it claimed.
+        repeat: 'always',
+        timeoutMs: answerTimeout(timeoutMs),
+        answers: [422],
+        ...rest,
+      })
+      return withFacts(answer)
+    },
+    cancel: (id, options) => move(id, 'cancel', undefined, options),
+    retry: (id, options) => move(id, 'retry', undefined, options),
+    resolve: (id, resolution, options) => move(id, 'resolve', resolution, options),
+    list: (options) => listOperations(read, paths, options),
+    logs: (id, options) => read(`${paths.operation(id)}/logs`, options),
+  }
+}
+
+/** By several calls, where one does not take as many. */
+const createGetMany =
+  (path: string, post: Post) =>
+  async (ids: readonly string[], options: BoundedOptions = {}): Promise<BatchGetAnswer> => {
+    const distinct = [...new Set(ids)]
+    const chunks: string[][] = []
+    for (let at = 0; at < distinct.length; at += CHUNK) chunks.push(distinct.slice(at, at + CHUNK))
+    const found: BatchGetAnswer = { operations: [], missing: [] }
+    for (let at = 0; at < chunks.length; at += CHUNKS_AT_ONCE) {
+      const group = chunks
+        .slice(at, at + CHUNKS_AT_ONCE)
+        .map((chunk) => post<BatchGetAnswer>(path, 'always', { ids: chunk }, options))
+      for (const { operations, missing } of await Promise.all(group)) {
+        found.operations.push(...operations)
+        found.missing.push(...missing)
+      }
+    }
+    return found
+  }
+
+async function* listOperations(
+  read: Get,
+  paths: Paths,
+  { installation, integration, signal, timeoutMs, ...query }: ListOptions,
+): AsyncGenerator<Operation, void> {
+  const path = `${paths.integration(integration)}/installations/${encodeURIComponent(installation)}/operations`
+  let pageToken: string | undefined
+  do {
+    const page = await read<Page>(`${path}?${queryText({ ...query, pageToken })}`, { signal, timeoutMs })
+    yield* page.results
+    pageToken = page.pagination.done ? undefined : page.pagination.nextPageToken
+  } while (pageToken !== undefined)
+}
+
+interface Page {
+  results: Operation[]
+  pagination: { done: boolean; nextPageToken?: string }
+}
+
+function queryText(query: Record<string, string | number | undefined>): string {
+  const text = new URLSearchParams()
+  for (const [name, value] of Object.entries(query)) if (value !== undefined) text.set(name, String(value))
+  return text.toString()
+}
