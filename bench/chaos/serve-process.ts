@@ -16,7 +16,7 @@ export interface ServeProcess {
 
 /** How a process is started. */
 export interface ServeOptions {
-  /** All of its environment but `PATH`. */
+  /** All of its environment but `PATH` and where compiled modules are kept. */
   env: Record<string, string>
   /** Where its output goes, behind what is there. */
   logFile?: string
@@ -28,7 +28,12 @@ export interface ServeOptions {
 export function startServe({ env, logFile, onLine }: ServeOptions): ServeProcess {
   const child = fork(source('main.ts'), ['serve'], {
     execArgv: ['--max-semi-space-size=8', '--import', source('cli/demo/end-with-parent.ts')],
-    env: { PATH: process.env['PATH'], PORT: '0', ...env },
+    env: {
+      PATH: process.env['PATH'],
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+      PORT: '0',
+      ...env,
+    },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     // A process group of its own: Ctrl-C is for the one that started it, which stops its parts in order.
     detached: true,

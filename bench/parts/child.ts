@@ -21,7 +21,7 @@ export interface ChildOptions {
   /** The program, relative to the project's folder. */
   file: string
   args?: string[]
-  /** All of its environment but `PATH`. */
+  /** All of its environment but `PATH` and where compiled modules are kept. */
   env?: Record<string, string>
   /** Where its standard error goes, and what it said last comes from. */
   folder: string
@@ -42,7 +42,7 @@ export function startChild({
 }: ChildOptions): Child {
   const child = fork(join(project, file), args, {
     execArgv: [...execArgv, '--import', join(project, 'src/cli/demo/end-with-parent.ts')],
-    env: { PATH: process.env['PATH'], ...env },
+    env: { PATH: process.env['PATH'], NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'], ...env },
     stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
     // A process group of its own: Ctrl-C is for the bench, which stops its parts in order.
     detached: true,

@@ -10,7 +10,12 @@ import { waitUntil } from '../support/wait-until.ts'
 function start(name: string, args: string[], env: Record<string, string>): ChildProcess {
   return fork(join(import.meta.dirname, '../../bench/peers', `${name}.ts`), args, {
     execArgv: [],
-    env: { PATH: process.env['PATH'], PORT: '0', ...env },
+    env: {
+      PATH: process.env['PATH'],
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+      PORT: '0',
+      ...env,
+    },
     stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
   })
 }

@@ -1,12 +1,8 @@
 import { spawn, type ChildProcess } from 'node:child_process'
-import { tmpdir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import { waitUntil } from '../support/wait-until.ts'
 
 const main = join(import.meta.dirname, '../../src/main.ts')
-
-/** Compiled sources, kept from run to run: half of what a start takes, of which there are many. */
-const compiled = join(tmpdir(), `writeback-cli-compiled-${userInfo().uid}`)
 
 /** What a command said and how it ended. */
 export interface Ended {
@@ -37,7 +33,12 @@ export interface CliOptions {
 /** Starts `writeback` as a user would, without anything of this process's environment. */
 export function startCli(args: string[], { env = {}, input, cwd }: CliOptions = {}): Running {
   const child = spawn(process.execPath, [main, ...args], {
-    env: { PATH: process.env['PATH'], TZ: 'UTC', NODE_COMPILE_CACHE: compiled, ...env },
+    env: {
+      PATH: process.env['PATH'],
+      TZ: 'UTC',
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+      ...env,
+    },
     stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
     ...(cwd === undefined ? {} : { cwd }),
   })

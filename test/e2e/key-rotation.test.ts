@@ -38,7 +38,13 @@ async function start(key: Buffer, oldKeys: Buffer[] = []): Promise<ServiceProces
 async function reencrypt(env: Record<string, string>): Promise<string> {
   const main = resolve(import.meta.dirname, '../../src/main.ts')
   const { stdout } = await promisify(execFile)(process.execPath, [main, 'reencrypt'], {
-    env: { PATH: process.env['PATH'], DATABASE_URL: database.url, LOG_LEVEL: 'silent', ...env },
+    env: {
+      PATH: process.env['PATH'],
+      NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
+      DATABASE_URL: database.url,
+      LOG_LEVEL: 'silent',
+      ...env,
+    },
   })
   return stdout
 }

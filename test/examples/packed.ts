@@ -29,6 +29,7 @@ export interface PackedProject {
 /** Programs get no more of this process's environment than they need to run. */
 const environment = (env: Record<string, string> = {}): NodeJS.ProcessEnv => ({
   PATH: `${dirname(process.execPath)}:${process.env['PATH'] ?? ''}`,
+  NODE_COMPILE_CACHE: process.env['NODE_COMPILE_CACHE'],
   ...env,
 })
 

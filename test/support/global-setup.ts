@@ -83,13 +83,23 @@ async function makeTemplate(url: string, name: string): Promise<void> {
   }
 }
 
+/** Processes that tests start load their modules in half the time from what the first of them compiled. */
+async function keepCompiled(): Promise<() => Promise<void>> {
+  if (process.env['NODE_COMPILE_CACHE'] !== undefined) return () => Promise.resolve()
+  const folder = await mkdtemp(join(tmpdir(), 'writeback-compiled-'))
+  process.env['NODE_COMPILE_CACHE'] = folder
+  return () => rm(folder, { recursive: true, force: true })
+}
+
 export async function setup(project: TestProject): Promise<() => Promise<void>> {
+  const removeCompiled = await keepCompiled()
   const cluster = await startCluster()
   const template = `writeback_template_${process.pid}_${Date.now()}`
   try {
     await makeTemplate(cluster.url, template)
   } catch (error) {
     await cluster.stop()
+    await removeCompiled()
     throw error
   }
   project.provide('adminUrl', cluster.url)
@@ -99,5 +109,6 @@ export async function setup(project: TestProject): Promise<() => Promise<void>> 
     await admin.unsafe(`drop database if exists ${template}`)
     await admin.end({ timeout: 5 })
     await cluster.stop()
+    await removeCompiled()
   }
 }
