@@ -116,7 +116,8 @@ function runPaced(
     const now = performance.now()
     for (let at = dueAt(sent); sent < total && at <= now && idle.length > 0; at = dueAt(sent)) {
       sent += 1
-      sendOne(idle.pop(), at)
+      // In turn: one that is never used would be closed for it.
+      sendOne(idle.shift(), at)
     }
   }
   const sendOne = (connection: RawConnection | undefined, at: number): void => {

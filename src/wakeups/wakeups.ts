@@ -95,9 +95,24 @@ export async function migrateWakeups(serial: Sql): Promise<void> {
     await boss.createQueue(LANE_QUEUE, queueOptions)
     await boss.updateQueue(LANE_QUEUE, { notify: true, retryLimit: 0, heartbeatSeconds })
     await prepareSchedule(boss)
+    await indexKeys(serial)
   } finally {
     await boss.stop({ graceful: false, close: false })
   }
+}
+
+/**
+ * pg-boss looks for the waiting job of a key among all that wait in the queue, and has no index for that:
+ * with 10,000 lanes open, moving one lane's wake-up took 5 ms. Looked for first, since making an index that
+ * is there locks the table all the same.
+ */
+async function indexKeys(serial: Sql): Promise<void> {
+  const [found] = await serial<
+    { is: boolean }[]
+  >`select to_regclass('pgboss.writeback_waiting_key') is not null as is`
+  if (found?.is === true) return
+  await serial`
+    create index if not exists writeback_waiting_key on pgboss.job_common (name, singleton_key) where state < 'active'`
 }
 
 /** Of a job that says nothing of its own. */

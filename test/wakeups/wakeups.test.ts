@@ -59,6 +59,21 @@ describe('a wake-up', () => {
     expect(laneIds(await wakeups.fetch(10))).toEqual([laneId])
   })
 
+  it('is found by its lane among all that wait, and by no other way than its index', async () => {
+    const jobs = Array.from({ length: 3_000 }, () => ({
+      laneId: newId(),
+      installationId: newId(),
+      at: inAnHour(),
+    }))
+    await sql().begin((tx) => wakeups.nudge(tx, jobs))
+    const [row] = await sql()<{ 'QUERY PLAN': unknown }[]>`
+      explain (format json) select id from pgboss.job_common job, (select ${jobs[0]!.laneId}::text as key) o
+      where job.name = 'lane-wakeup' and job.state < 'active' and job.singleton_key = o.key order by job.created_on limit 1`
+    expect(JSON.stringify(row!['QUERY PLAN'])).toContain('"Index Name":"writeback_waiting_key"')
+    await nudge(jobs[0]!.laneId, now())
+    expect(laneIds(await wakeups.fetch(10))).toEqual([jobs[0]!.laneId])
+  })
+
   it('is not there when its transaction was rolled back', async () => {
     const laneId = newId()
     const undone = new Error('undone')
