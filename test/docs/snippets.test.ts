@@ -34,6 +34,7 @@ const elsewhere: Record<string, string> = {
   'docs/guides/notifications.md': 'test/notify/guide.test.ts',
   'docs/guides/upgrading.md': 'test/db/migrate.test.ts',
   'docs/reference/metrics.md': 'test/metrics/documents.test.ts',
+  'docs/performance.md': 'test/bench/options.test.ts',
   // A container engine is needed: tried by hand.
   'docs/guides/production.md': 'docker-compose.yml',
 }

@@ -88,7 +88,8 @@ async function keepCompiled(): Promise<() => Promise<void>> {
   if (process.env['NODE_COMPILE_CACHE'] !== undefined) return () => Promise.resolve()
   const folder = await mkdtemp(join(tmpdir(), 'writeback-compiled-'))
   process.env['NODE_COMPILE_CACHE'] = folder
-  return () => rm(folder, { recursive: true, force: true })
+  // Processes that end right now may still be writing into it.
+  return () => rm(folder, { recursive: true, force: true, maxRetries: 20, retryDelay: 100 })
 }
 
 export async function setup(project: TestProject): Promise<() => Promise<void>> {

@@ -69,7 +69,7 @@ export const appOptions = (databaseUrl: string, part: Partial<AppOptions> = {}):
   groupConcurrency: 4,
   workerSlots: 16,
   sweepMs: 500,
-  databasePool: 8,
+  databasePool: 5,
   providerTimeoutMs: 20_000,
   version: 'test',
   logger: silentLogger,
