@@ -107,12 +107,15 @@ export async function migrateWakeups(serial: Sql): Promise<void> {
  * is there locks the table all the same.
  */
 async function indexKeys(serial: Sql): Promise<void> {
-  const [found] = await serial<
-    { is: boolean }[]
-  >`select to_regclass('pgboss.writeback_waiting_key') is not null as is`
-  if (found?.is === true) return
-  await serial`
-    create index if not exists writeback_waiting_key on pgboss.job_common (name, singleton_key) where state < 'active'`
+  await serial.begin(async (tx) => {
+    // Processes that start together come one after the other.
+    await tx`select pg_advisory_xact_lock(hashtextextended('writeback.waiting_key', 0))`
+    const [found] = await tx<{ is: boolean }[]>`
+      select to_regclass('pgboss.writeback_waiting_key') is not null as is`
+    if (found?.is === true) return
+    await tx`
+      create index writeback_waiting_key on pgboss.job_common (name, singleton_key) where state < 'active'`
+  })
 }
 
 /** Of a job that says nothing of its own. */

@@ -26,13 +26,18 @@ interface Talk {
 async function talkTo({ app, tenant }: Running): Promise<Talk> {
   const path = `/v1/projects/${tenant.projectId}/integrations/${tenant.integrationId}/writes`
   const call = await rawCall({ url: app.url, path }, ADMIN_KEY)
-  const line = JSON.stringify({
-    groupRef: tenant.groupRef,
-    objectName: 'Contact',
-    type: 'create',
-    record: { LastName: 'Bulk' },
-    autoBatchPolicy: { maxDelayMinutes: 600 },
-  })
+  // Ten lanes, so that no group is ever full and leaves.
+  const lines = ['Contact', 'Account', 'Lead', 'Case', 'Task'].flatMap((objectName) =>
+    [false, true].map((allOrNone) =>
+      JSON.stringify({
+        groupRef: tenant.groupRef,
+        objectName,
+        type: 'create',
+        record: { LastName: 'Bulk' },
+        autoBatchPolicy: { maxDelayMinutes: 600, allOrNone },
+      }),
+    ),
+  )
   let said = 0
   const heard = async (): Promise<Result[]> => {
     await until('every result', () => call.results.length === said)
@@ -41,8 +46,9 @@ async function talkTo({ app, tenant }: Running): Promise<Talk> {
   return {
     call,
     say: (count) => {
+      const own = Array.from({ length: count }, (_, place) => lines[(said + place) % lines.length])
       said += count
-      call.send(`${line}\n`.repeat(count))
+      call.send(`${own.join('\n')}\n`)
     },
     get said() {
       return said

@@ -203,7 +203,7 @@ describe('processes', () => {
     for (const message of at.got) expect(isSigned(message, made.secret)).toBe(true)
   })
 
-  it('two deliver together, each message once', async () => {
+  it('two deliver together, and one goes on when the other ends: each message once', async () => {
     const at = await receiver()
     const both = await Promise.all([
       start({ LOG_LEVEL: 'debug' }),
@@ -213,6 +213,8 @@ describe('processes', () => {
     const tenant = await createTenant(url, simulator.url)
     const made = await Promise.all(Array.from({ length: 8 }, () => makeDestination(url, tenant, at.url)))
     const operations = await writeMany(tenant, 50)
+    await at.until(100)
+    await both[1].end('SIGTERM')
     await at.until(400)
     expect(operations.every((id) => at.taken().has(id))).toBe(true)
     for (const one of made) {
@@ -225,7 +227,6 @@ describe('processes', () => {
       ({ lines }) => lines.filter(({ msg }) => msg === 'a notification was delivered').length,
     )
     expect(sentBy[0]! + sentBy[1]!).toBe(400)
-    expect(Math.min(...sentBy)).toBeGreaterThan(0)
   })
 
   it('one that is stopped lets what is under way end, and gives back what does not', async () => {
