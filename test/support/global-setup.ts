@@ -2,7 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TestProject } from 'vitest/node'
-import { connect } from '../../src/db/connect.ts'
+import { connect, type Database } from '../../src/db/connect.ts'
 import { startEmbedded } from '../../src/db/embedded.ts'
 import { migrate } from '../../src/db/migrate.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
@@ -69,12 +69,26 @@ const withDatabase = (url: string, database: string): string => {
   return changed.href
 }
 
+/**
+ * Leaves the partitions of yesterday, today and tomorrow: every connection of a test plans its statements anew,
+ * and that takes as long as there are partitions.
+ */
+async function dropFarDays(template: Database): Promise<void> {
+  const far = await template<{ name: string }[]>`
+    select c.relname as name from pg_inherits i join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = any (array['write'::regclass, 'attempt'::regclass, 'operation'::regclass])
+      and c.relname ~ '_[0-9]{8}$'
+      and to_date(right(c.relname, 8), 'YYYYMMDD') > (now() at time zone 'UTC')::date + 1`
+  for (const { name } of far) await template`drop table ${template(name)}`
+}
+
 async function makeTemplate(url: string, name: string): Promise<void> {
   const admin = connect({ url, max: 2, statementTimeoutMs: 0 })
   const template = connect({ url: withDatabase(url, name), max: 2, statementTimeoutMs: 0 })
   try {
     await admin.unsafe(`create database ${name}`)
     await migrate(template, { logger: silentLogger })
+    await dropFarDays(template)
     await template.end({ timeout: 5 })
     // a copy can only be made while nobody is connected
     await admin.unsafe(`alter database ${name} with allow_connections false`)
