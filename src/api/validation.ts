@@ -1,5 +1,6 @@
 import { Ajv, type ErrorObject, type FormatDefinition, type ValidateFunction } from 'ajv'
 import { instanceUrlFault, isRsaPrivateKey, loginUrlFault } from '../connections/credential-checks.ts'
+import { controlCharacters } from '../kernel/control-characters.ts'
 import { isUuid } from '../kernel/ids.ts'
 import { WritebackError, type Issue } from '../kernel/errors.ts'
 import { pointerTo } from '../kernel/json-pointer.ts'
@@ -24,8 +25,7 @@ const format = (validate: (value: string) => boolean, says: Format['says']): For
   says,
 })
 
-// eslint-disable-next-line no-control-regex -- control characters are what it looks for
-const hasControls = (text: string): boolean => /[\u0000-\u001f\u007f-\u009f\u2028\u2029]/.test(text)
+const hasControls = (text: string): boolean => controlCharacters.test(text)
 const isLine = (text: string): boolean => !hasControls(text) && text.isWellFormed() && text.trim() === text
 const isName = (text: string): boolean => isLine(text) && !isUuid(text) && text !== '.' && text !== '..'
 const isDateTime = (text: string): boolean =>

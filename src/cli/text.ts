@@ -1,3 +1,5 @@
+import { controlCharacters } from '../kernel/control-characters.ts'
+
 /** Breaks a text into lines at its blanks. */
 export function wrap(text: string, width: number): string[] {
   const lines: string[] = []
@@ -19,8 +21,7 @@ export const counted = (value: number, what: string, plural = `${what}s`): strin
 export const shorten = (text: string, width: number): string =>
   text.length <= width ? text : `${text.slice(0, Math.max(0, width - 1))}…`
 
-// eslint-disable-next-line no-control-regex -- control characters are what it looks for
-const controls = /[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g
+const controls = new RegExp(`${controlCharacters.source}+`, 'g')
 
 /** A text of somebody else's on one line, without anything that a terminal would obey. */
 export const tidy = (text: string): string => text.replace(controls, ' ')
