@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { statusOf } from '../../src/api/error-handler.ts'
-import { toWriteAnswer } from '../../src/api/ampersand/write-answer.ts'
+import { answeredBy, toAnswer } from '../../src/api/ampersand/write-answer.ts'
 import { WritebackError, type ErrorCode } from '../../src/kernel/errors.ts'
+import type { Submission } from '../../src/ingest/accept.ts'
 import type { NowOutcome, NowRecord } from '../../src/model/now-outcome.ts'
 import { incoming, incomingBatch, laneKey } from '../support/queue-fixture.ts'
 
@@ -13,6 +14,9 @@ const error = { code: 'BAD', message: 'bad', fields: ['F'], hidden: 1 }
 const shown = { code: 'BAD', message: 'bad', fields: ['F'] }
 const failed: NowRecord = { ok: false, errors: [error] }
 const ended = (...records: NowRecord[]): NowOutcome => ({ kind: 'ended', records })
+
+const toWriteAnswer = (submission: Submission, outcome: NowOutcome) =>
+  toAnswer(answeredBy(submission), outcome)
 
 describe('the answer of a synchronous write', () => {
   it('has the keys of the contract and no others', () => {

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { sendOnce, type KeyedCall } from '../../src/api/ampersand/keyed-write.ts'
+import { writeShape } from '../../src/api/ampersand/write-answer.ts'
 import type { SendNow } from '../../src/batcher/send-now.ts'
 import { isDatabaseUnavailable } from '../../src/db/pg-errors.ts'
 import { createIdempotency } from '../../src/ingest/idempotency.ts'
@@ -51,7 +52,8 @@ function keyedCall(now: SendNow) {
       return Promise.resolve(submission)
     },
     timeMs: 10_000,
-    toProblem: (error) => {
+    shape: writeShape,
+    toFailure: (error) => {
       throw error
     },
   }

@@ -13,7 +13,7 @@ import type { Answers, Slot } from './bulk-answers.ts'
 import type { Item } from './bulk-items.ts'
 import type { BulkRoom } from './bulk-room.ts'
 import { findAccepted, underKey } from './keyed-write.ts'
-import { findInstallation } from './write.ts'
+import { findInstallation } from './make-write.ts'
 import { readWriteBody } from './write-request.ts'
 
 /** What bulk calls need of the floors below. */

@@ -1,11 +1,10 @@
 import type { FastifyReply } from 'fastify'
-import type { Problem } from '../../contract/problem.ts'
 import { isWritebackError, type WritebackError } from '../../kernel/errors.ts'
 import type { NowOutcome } from '../../model/now-outcome.ts'
 import type { Submission } from '../../ingest/accept.ts'
 import { KeyTaken, type Idempotency, type KeptAnswer, type RequestKey } from '../../ingest/idempotency.ts'
 import type { Accepted } from '../../ingest/ingest.ts'
-import { answeredBy, markUnrecorded, toAnswer, type AnsweredOperation } from './write-answer.ts'
+import { answeredBy, markUnrecorded, type AnsweredOperation } from './write-answer.ts'
 
 /** What making a write needs of the floors below. */
 export interface KeyedWritePort {
@@ -20,16 +19,34 @@ export interface KeyedWritePort {
   idempotency: Idempotency
 }
 
+/** An answer as it is sent. */
+export interface Answer {
+  status: number
+  body: unknown
+}
+
+/** The shape in which a synchronous call answers. */
+export interface AnswerShape {
+  /**
+   * What came of a call that was tried.
+   * @throws {WritebackError} when it ended without an outcome
+   */
+  ofOutcome: (operation: AnsweredOperation, outcome: NowOutcome) => Answer
+  /** What a caller is told of an error, where that is not the usual problem. */
+  ofError?: (error: WritebackError) => Answer
+}
+
 /** A write call that carries an idempotency key. */
 export interface KeyedCall {
   projectId: string
   key: RequestKey
+  shape: AnswerShape
   /** Makes of it what is written; throws why it is refused. */
   accept: () => Promise<Submission>
   /** Milliseconds that it may take, when it is synchronous. */
   timeMs: number
   /** What the caller is told of an error: the same each time. */
-  toProblem: (error: WritebackError) => Problem
+  toFailure: (error: WritebackError) => Answer
 }
 
 /** What a call with an idempotency key answers. */
@@ -86,18 +103,18 @@ export async function findAccepted(
  * @throws {WritebackError} IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_KEY_IN_USE, or what refuses the call
  */
 export async function sendOnce(port: KeyedWritePort, call: KeyedCall): Promise<KeyedAnswer> {
-  const { projectId, key, accept, timeMs, toProblem } = call
+  const { projectId, key, accept, timeMs } = call
   for (;;) {
     const earlier = await port.idempotency.findCall(projectId, key)
     if (earlier?.kind === 'answered') return { ...earlier.answer, repeated: true }
     if (earlier !== null) {
       // The ids by which records were named are in the outcome already.
       const operation = { ...earlier, namedId: () => null }
-      return { ...answerText(operation, earlier.outcome, toProblem), repeated: true }
+      return { ...answerText(operation, earlier.outcome, call), repeated: true }
     }
     const accepted = await accept()
     const answerTo = (outcome: NowOutcome): KeptAnswer =>
-      answerText(answeredBy(accepted), asRecorded(outcome), toProblem)
+      answerText(answeredBy(accepted), asRecorded(outcome), call)
     const submission = { ...accepted, key: { ...key, answerTo } }
     try {
       const outcome = await port.sendNow(submission, timeMs)
@@ -123,24 +140,37 @@ function asRecorded(outcome: NowOutcome): NowOutcome {
 function answerText(
   operation: AnsweredOperation,
   outcome: NowOutcome,
-  toProblem: KeyedCall['toProblem'],
+  { shape, toFailure }: Pick<KeyedCall, 'shape' | 'toFailure'>,
 ): KeptAnswer {
+  const { status, body } = answerOf(shape, toFailure, operation, outcome)
+  return { status, body: JSON.stringify(body) }
+}
+
+function answerOf(
+  shape: AnswerShape,
+  toFailure: KeyedCall['toFailure'],
+  operation: AnsweredOperation,
+  outcome: NowOutcome,
+): Answer {
   try {
-    const { status, body } = toAnswer(operation, outcome)
-    return { status, body: JSON.stringify(body) }
+    return shape.ofOutcome(operation, outcome)
   } catch (error) {
     if (!isWritebackError(error)) throw error
-    const problem = toProblem(error)
-    return { status: problem.status, body: JSON.stringify(problem) }
+    return toFailure(error)
   }
 }
 
-/** Sends an answer to a call with an idempotency key. */
-export function sendKeyed(reply: FastifyReply, answer: KeyedAnswer): FastifyReply {
+/**
+ * Sends an answer to a call with an idempotency key.
+ *
+ * @param shape of the call, which says whether its errors are problems
+ */
+export function sendKeyed(reply: FastifyReply, answer: KeyedAnswer, shape: AnswerShape): FastifyReply {
   const { status, body, repeated } = answer
   markUnrecorded(reply, answer)
   if (repeated) reply.header('idempotency-replayed', 'true')
   // What is kept of a call that was tried is its outcome or, with one of these statuses, a problem.
-  const type = status >= 500 ? 'application/problem+json' : 'application/json; charset=utf-8'
+  const isProblem = status >= 500 && shape.ofError === undefined
+  const type = isProblem ? 'application/problem+json' : 'application/json; charset=utf-8'
   return reply.status(status).type(type).send(body)
 }

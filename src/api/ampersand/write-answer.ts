@@ -42,10 +42,6 @@ export const answeredBy = (submission: Submission): AnsweredOperation => ({
   },
 })
 
-/** What a synchronous call answers, see {@link toAnswer}. */
-export const toWriteAnswer = (submission: Submission, outcome: NowOutcome) =>
-  toAnswer(answeredBy(submission), outcome)
-
 /**
  * What a synchronous call answers (contract section 5): 200 when a record was written, 422 when none was.
  *
@@ -96,6 +92,9 @@ export function toAnswer(
       ])
   }
 }
+
+/** How the write call answers (contract section 5). */
+export const writeShape = { ofOutcome: toAnswer }
 
 function singleAnswer(
   operation: AnsweredOperation,

@@ -1,28 +1,13 @@
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsync } from 'fastify'
 import Type, { type Static } from 'typebox'
-import type { Problem } from '../../contract/problem.ts'
 import { WriteHeaders, WritePath, WriteRequest } from '../../contract/write.ts'
 import { BatchAnswer, WriteAccepted, WriteFailed, WriteSucceeded } from '../../contract/write-answers.ts'
-import { WritebackError } from '../../kernel/errors.ts'
-import { acceptWrite, type Submission } from '../../ingest/accept.ts'
-import { hashRequest } from '../../ingest/idempotency.ts'
-import { isSynchronous, type TargetInstallation, type WriteBody } from '../../ingest/write-body.ts'
-import { integrationOf, projectOf, requireScope } from '../auth.ts'
-import { problemOf } from '../error-handler.ts'
+import { acceptWrite } from '../../ingest/accept.ts'
+import { integrationOf, requireScope } from '../auth.ts'
 import { problems } from '../openapi.ts'
-import { queueOnce, sendKeyed, sendOnce, type KeyedCall, type KeyedWritePort } from './keyed-write.ts'
-import { markUnrecorded, toWriteAnswer } from './write-answer.ts'
+import { checkRoomFor, findInstallation, makeWrite, type WritePort } from './make-write.ts'
+import { writeShape } from './write-answer.ts'
 import { asksForQueue, readWriteCall } from './write-request.ts'
-
-/** What the write call needs of the floors below. */
-export interface WritePort extends KeyedWritePort {
-  /** Refuses while too much is queued. */
-  checkRoom: () => void
-  /** The installation of a group in an integration; null when there is none. */
-  installation: (integrationId: string, groupRef: string) => Promise<TargetInstallation | null>
-  /** The time of day, in milliseconds. */
-  now: () => number
-}
 
 const description = `Writes one \`record\` or a \`batch\` of up to 100.
 
@@ -72,77 +57,22 @@ export function writeRoutes(port: WritePort): FastifyPluginAsync {
       },
       async (request, reply) => {
         const isQueued = asksForQueue(request.body)
-        const isKeyed = request.headers['idempotency-key'] !== undefined
-        // Before the work of reading the write is done.
-        if (isQueued && !isKeyed) port.checkRoom()
-        const object = (request.params as Static<typeof WritePath>).object
+        checkRoomFor(port, request, isQueued)
+        const objectName = (request.params as Static<typeof WritePath>).object
         const { body, examined, timeMs, key } = readWriteCall(request)
-        const accept = async (): Promise<Submission> => {
-          // What was accepted once is answered again, however much is queued by now.
-          if (isQueued && isKeyed) port.checkRoom()
-          const installation = await findInstallation(port, integrationOf(request).id, body.groupRef)
-          return acceptWrite(body, examined, object, installation)
-        }
-        if (key !== null) return answerKeyed(port, request, reply, { key, object, body, accept, timeMs })
-        const submission = await accept()
-        if (isSynchronous(body)) {
-          const outcome = await port.sendNow(submission, timeMs)
-          markUnrecorded(reply, outcome)
-          const answer = toWriteAnswer(submission, outcome)
-          return reply.status(answer.status).send(answer.body)
-        }
-        const { operationId } = await port.submit(submission)
-        return { operationId }
+        return makeWrite(port, request, reply, {
+          isQueued,
+          key,
+          timeMs,
+          content: { objectName, body },
+          shape: writeShape,
+          accept: async () => {
+            const installation = await findInstallation(port, integrationOf(request).id, body.groupRef)
+            return acceptWrite(body, examined, objectName, installation)
+          },
+        })
       },
     )
     return Promise.resolve()
   }
-}
-
-interface KeyedRequest extends Pick<KeyedCall, 'accept' | 'timeMs'> {
-  key: string
-  object: string
-  body: WriteBody
-}
-
-/** A call with an idempotency key: made once, however often it is sent. */
-async function answerKeyed(
-  port: WritePort,
-  request: FastifyRequest,
-  reply: FastifyReply,
-  { key: text, object: objectName, body, accept, timeMs }: KeyedRequest,
-): Promise<FastifyReply> {
-  const integrationId = integrationOf(request).id
-  const key = { text, requestHash: hashRequest({ integrationId, objectName, body }) }
-  let time: number | null = null
-  const toProblem = (error: WritebackError): Problem => {
-    request.failure = error
-    time ??= port.now()
-    return problemOf(error, request.id, time)
-  }
-  const call: KeyedCall = { projectId: projectOf(request).id, key, accept, timeMs, toProblem }
-  if (isSynchronous(body)) return sendKeyed(reply, await sendOnce(port, call))
-  const { operationId, repeated } = await queueOnce(port, call)
-  return sendKeyed(reply, { status: 200, body: JSON.stringify({ operationId }), repeated })
-}
-
-/**
- * The installation that a write is for.
- *
- * @throws {WritebackError} NOT_FOUND
- */
-export async function findInstallation(
-  port: Pick<WritePort, 'installation'>,
-  integrationId: string,
-  groupRef: string,
-): Promise<TargetInstallation> {
-  const installation = await port.installation(integrationId, groupRef)
-  if (installation !== null) return installation
-  throw new WritebackError(
-    'NOT_FOUND',
-    `The integration has no installation for the group ${JSON.stringify(groupRef)}.`,
-    {
-      remedy: 'Create the installation, or check groupRef.',
-    },
-  )
 }
