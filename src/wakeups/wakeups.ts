@@ -203,14 +203,32 @@ async function nudge(boss: PgBoss, tx: Tx, wakeups: Wakeup[], heartbeatSeconds: 
     group: { id: wakeup.installationId },
     heartbeatSeconds,
   }))
-  const inserted = new Set(await boss.insert(LANE_QUEUE, jobs, { db, returnId: true }))
-  for (const job of jobs) {
-    if (inserted.has(job.id)) continue
-    // The lane has a waiting job already: it takes the lane's new due time.
-    await boss.update(LANE_QUEUE, undefined, {
-      singletonKey: job.singletonKey,
-      startAfter: job.startAfter,
-      db,
-    })
-  }
+  // Sent together: whoever sets wake-ups holds their lanes, and others wait for those.
+  const [inserted, moved] = await Promise.all([
+    boss.insert(LANE_QUEUE, jobs, { db, returnId: true }).then((ids) => new Set(ids)),
+    findMoved(tx, ordered),
+  ])
+  const updates = jobs.filter((job) => !inserted.has(job.id) && moved.has(job.singletonKey))
+  // The lane has a waiting job already, for another time: it takes the lane's new one.
+  await Promise.all(
+    updates.map(({ singletonKey, startAfter }) =>
+      boss.update(LANE_QUEUE, undefined, { singletonKey, startAfter, db }),
+    ),
+  )
+}
+
+/**
+ * The lanes whose waiting job is for another time than wanted. One that is due needs no telling that it is:
+ * with a backlog that is every one, after each claim.
+ */
+async function findMoved(tx: Tx, wakeups: Wakeup[]): Promise<Set<string>> {
+  const rows = await tx<{ laneId: string }[]>`
+    select j.singleton_key as "laneId"
+    from (
+      select lane_id, at::timestamptz as at
+      from unnest(${wakeups.map((w) => w.laneId)}::text[], ${wakeups.map((w) => w.at.toISOString())}::text[]) as t (lane_id, at)
+    ) wanted
+    join pgboss.job_common j on j.name = ${LANE_QUEUE} and j.singleton_key = wanted.lane_id and j.state < 'active'
+    where j.start_after <> wanted.at and greatest(j.start_after, wanted.at) > statement_timestamp()`
+  return new Set(rows.map((row) => row.laneId))
 }
