@@ -1,5 +1,6 @@
 import type { Tx } from '../db/connect.ts'
 import { newId } from '../kernel/ids.ts'
+import { areInteractions } from '../model/engagement.ts'
 import type { Packing } from '../model/object-entry.ts'
 import { MAX_PACKED } from '../model/write.ts'
 import { claimBatch, lockForClaim, type ClaimedBatch, type ClaimResult } from './claim-batch.ts'
@@ -40,6 +41,8 @@ export interface ClaimedCall {
 
 interface Candidate {
   id: string
+  /** The provider's name of the object. */
+  object: string
   due: boolean
   at: Date
 }
@@ -64,7 +67,8 @@ export async function claimCall(tx: Tx, request: CallRequest): Promise<ClaimedCa
     findCandidates(tx, request),
   ])
   // Nothing is due: not worth asking, since being let through may be the one call that tries a limit.
-  if (!candidates.some((lane) => lane.due)) return nothing(callId, wakeOf(request, candidates))
+  if (!candidates.some((lane) => lane.due && (lane.id === request.laneId || !isAlone(lane))))
+    return nothing(callId, wakeOf(request, candidates))
   const pace = await readPace(tx, {
     installationId,
     org: request.org,
@@ -82,7 +86,7 @@ export async function claimCall(tx: Tx, request: CallRequest): Promise<ClaimedCa
   const { due, riders } = choose(request, candidates)
   const claims = new CallClaims(tx, { ...request, callId, heldParents })
   const [, first] = await Promise.all([lockForClaim(tx, [...due, ...riders]), claims.claim(due)])
-  if (claims.batches.length > 0 && request.packing !== 'none') {
+  if (claims.batches.length > 0 && packingOf(request, candidates) !== 'none') {
     await claims.claim(claims.spread(first))
     if (request.packing === 'riders') await claims.claim(riders.slice(0, claims.free), true)
   }
@@ -90,8 +94,15 @@ export async function claimCall(tx: Tx, request: CallRequest): Promise<ClaimedCa
   return { callId, batches: claims.batches, held: null, wake: claims.wake(), readyAgain: claims.readyAgain() }
 }
 
+/**
+ * A claim's commit does not wait for the disk, so that those who wait for its lanes have them sooner. Nothing
+ * has left by then: a call is sent only once its start is committed, which is durable and after it. Lost with
+ * the database, a claim was never made.
+ */
 async function lockClaims(tx: Tx, installationId: string): Promise<void> {
-  await tx`select pg_advisory_xact_lock(hashtextextended('writeback.claims.' || ${installationId}::text, 0))`
+  await tx`
+    select set_config('synchronous_commit', 'off', true),
+      pg_advisory_xact_lock(hashtextextended('writeback.claims.' || ${installationId}::text, 0))`
 }
 
 /** What the calls in flight lock at the provider. */
@@ -107,10 +118,10 @@ async function findHeldParents(tx: Tx, installationId: string): Promise<string[]
 /** The lane that was woken, then lanes that are due, the longest overdue first, then those that are due next. */
 async function findCandidates(tx: Tx, request: CallRequest): Promise<Candidate[]> {
   return await tx<Candidate[]>`
-    select id, due_at <= statement_timestamp() as due, due_at as at from (
-      select id, due_at from lane where id = ${request.laneId} and due_at is not null
+    select id, object, due_at <= statement_timestamp() as due, due_at as at from (
+      select id, object_name as object, due_at from lane where id = ${request.laneId} and due_at is not null
       union
-      (select id, due_at from lane
+      (select id, object_name, due_at from lane
        where installation_id = ${request.installationId} and due_at is not null
          and (due_at <= statement_timestamp() or (waiting > 0 and held_by is null))
        order by due_at limit ${2 * MAX_PACKED})
@@ -120,12 +131,19 @@ async function findCandidates(tx: Tx, request: CallRequest): Promise<Candidate[]
 
 /** The lanes whose groups may go. */
 function choose(request: CallRequest, candidates: Candidate[]): { due: string[]; riders: string[] } {
-  if (request.packing === 'none') return { due: [request.laneId], riders: [] }
-  const due = candidates.filter((lane) => lane.due).map((lane) => lane.id)
+  if (packingOf(request, candidates) === 'none') return { due: [request.laneId], riders: [] }
+  const packable = candidates.filter((lane) => !isAlone(lane))
+  const due = packable.filter((lane) => lane.due).map((lane) => lane.id)
   const riders =
-    request.packing === 'riders' ? candidates.filter((lane) => !lane.due).map((lane) => lane.id) : []
+    request.packing === 'riders' ? packable.filter((lane) => !lane.due).map((lane) => lane.id) : []
   return { due: due.slice(0, MAX_PACKED), riders: riders.slice(0, MAX_PACKED - 1) }
 }
+
+/** Interactions share a call with nothing else (facts 4): a lane of theirs is claimed from when it is woken itself. */
+const isAlone = ({ object }: Candidate): boolean => areInteractions({ objectName: object })
+
+const packingOf = ({ packing, laneId }: CallRequest, candidates: Candidate[]): Packing =>
+  candidates.some((lane) => lane.id === laneId && isAlone(lane)) ? 'none' : packing
 
 const nothing = (callId: string, wake: WokenLane[]): ClaimedCall => ({
   callId,
