@@ -1,4 +1,4 @@
-import { startSimulator, type SimulatorOptions } from '../simulator/start.ts'
+import { demoApp, startSimulator, type SimulatorOptions } from '../simulator/start.ts'
 import type { Input, Spec } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
 import { createOutput } from './output.ts'
@@ -31,9 +31,13 @@ export const { run } = command(spec, readOptions, async (options, input) => {
   const output = createOutput(input.flag('json'))
   const signal = stopSignal()
   const simulator = await startSimulator(options)
-  output.json({ url: simulator.url, clientId: 'writeback-demo', clientSecret: 'demo-secret' })
+  const { clientId, clientSecret, users = [] } = demoApp
+  const [username = ''] = users
+  const { loginPassword: password } = simulator.org.settings
+  output.json({ url: simulator.url, clientId, clientSecret, username, password })
   output.line(`The simulator listens on ${simulator.url}`)
-  output.line('Client credentials: client id writeback-demo, secret demo-secret')
+  output.line(`Client credentials: client id ${clientId}, secret ${clientSecret}`)
+  output.line(`To log in on its pages: ${username}, password ${password}`)
   await signal.raised
   await simulator.close()
   return exitCodes.done

@@ -147,9 +147,11 @@ const allFailed = (answer: Answer): boolean =>
   answer.body.length > 0 &&
   answer.body.every((item) => isJsonObject(item) && item.success === false)
 
-/** A copy of an answer's array, or of a composite answer's first array, that lacks one item. */
+/** A copy of an answer's array, of a composite answer's first array, or of a batch's results, that lacks one item. */
 function withoutItem(body: unknown, index: number | undefined): unknown {
   if (Array.isArray(body)) return body.toSpliced(index ?? body.length - 1, 1)
+  if (isJsonObject(body) && Array.isArray(body.results))
+    return { ...body, results: withoutItem(body.results, index) }
   if (!isJsonObject(body) || !Array.isArray(body.compositeResponse)) return body
   const parts: unknown[] = body.compositeResponse
   const position = parts.findIndex((part) => isJsonObject(part) && Array.isArray(part.body))

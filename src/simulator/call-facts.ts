@@ -1,6 +1,7 @@
 import { ApiError } from './api-error.ts'
 import { isJsonObject } from './call.ts'
 import type { Call, RouteFinder } from './call.ts'
+import { batchCalls } from './composite-batch.ts'
 import { subCalls } from './composite.ts'
 import { normaliseId } from './ids.ts'
 import type { Org } from './org.ts'
@@ -24,7 +25,8 @@ export interface CallFacts {
 /** Reads the facts; a malformed request has few of them. */
 export function factsOf(org: Org, call: Call, findRoute: RouteFinder): CallFacts {
   const { operation, object } = call.route
-  if (operation === 'composite') return compositeFacts(org, call, findRoute)
+  if (operation === 'composite') return partsFacts(org, call, subCalls(org, call, findRoute), findRoute)
+  if (operation === 'compositeBatch') return partsFacts(org, call, batchCalls(call, findRoute), findRoute)
   const facts: CallFacts = {
     call,
     operations: [operation],
@@ -35,6 +37,7 @@ export function factsOf(org: Org, call: Call, findRoute: RouteFinder): CallFacts
   if (operation.startsWith('collections.')) addCollection(org, call, facts)
   else if (operation.startsWith('single.')) addSingle(call, facts)
   else if (operation === 'query') addQuery(org, call, facts)
+  else if (operation === 'engagement.create') addInteraction(call, facts)
   return facts
 }
 
@@ -48,12 +51,12 @@ export const summaryOf = ({ call, objects, records, keys, allOrNone }: CallFacts
   ...(allOrNone === undefined ? {} : { allOrNone }),
 })
 
-function compositeFacts(org: Org, call: Call, findRoute: RouteFinder): CallFacts {
-  const parts = subCalls(org, call, findRoute).map((sub) => factsOf(org, sub, findRoute))
+function partsFacts(org: Org, call: Call, subs: Call[], findRoute: RouteFinder): CallFacts {
+  const parts = subs.map((sub) => factsOf(org, sub, findRoute))
   return {
     call,
     parts,
-    operations: ['composite', ...new Set(parts.flatMap((part) => part.operations))],
+    operations: [call.route.operation, ...new Set(parts.flatMap((part) => part.operations))],
     objects: [...new Set(parts.flatMap((part) => part.objects))],
     records: parts.flatMap((part) => part.records),
     keys: parts.flatMap((part) => part.keys),
@@ -102,12 +105,20 @@ function addSingle(call: Call, facts: CallFacts): void {
   } else if (call.method === 'POST') facts.records = [body]
 }
 
+function addInteraction({ body }: Call, facts: CallFacts): void {
+  const interaction = isJsonObject(body) ? body.engagementInteraction : undefined
+  if (!isJsonObject(interaction)) return
+  facts.records = [interaction]
+  const { externalIdentifierId: key } = interaction
+  if (typeof key === 'string') facts.keys = [key]
+}
+
 /** A next page, and a query that cannot be read, tell nothing. */
 function addQuery(org: Org, call: Call, facts: CallFacts): void {
   try {
-    const { object, where } = parseSoql(call.query.get('q') ?? '')
+    const { object, keys } = parseSoql(call.query.get('q') ?? '')
     facts.objects = [nameOf(org, object)]
-    facts.keys = where?.literals.map(({ value }) => value) ?? []
+    facts.keys = keys.map(({ value }) => value)
   } catch (error) {
     if (!(error instanceof ApiError)) throw error
   }
@@ -123,5 +134,10 @@ export function idsOf(body: unknown): (string | null)[] {
   if (Array.isArray(body.compositeResponse)) {
     return body.compositeResponse.flatMap((part) => (isJsonObject(part) ? idsOf(part.body) : []))
   }
+  if (Array.isArray(body.results)) {
+    return body.results.flatMap((one) => (isJsonObject(one) ? idsOf(one.result) : []))
+  }
+  const { engagementInteraction: interaction } = body
+  if (isJsonObject(interaction)) return [typeof interaction.id === 'string' ? interaction.id : null]
   return typeof body.id === 'string' && 'success' in body ? [body.id] : []
 }

@@ -13,6 +13,8 @@ export interface Route {
   object?: string
   /** Whether it needs no session and is not counted as a call. */
   open?: boolean
+  /** Calls that it counts as against the limits (facts 6); 1 when absent. */
+  calls?: (call: Call) => number
   handle: (org: Org, call: Call) => Answer
 }
 

@@ -17,9 +17,10 @@ export function execute(org: Org, call: Call, entry: RequestEntry): Answer {
     if (!call.route.open) {
       checkSession(org, call)
       counted = true
-      if (!org.countCalls())
+      const calls = call.route.calls?.(call) ?? 1
+      if (!org.countCalls(calls))
         throw new ApiError(403, 'REQUEST_LIMIT_EXCEEDED', 'TotalRequests Limit exceeded.')
-      org.requests.charge(entry, 1)
+      org.requests.charge(entry, calls)
       checkBody(call)
     }
     answer = call.route.handle(org, call)

@@ -1,6 +1,7 @@
 import { addAssignmentRule } from './assignment-rules.ts'
 import type { AssignmentRule, AssignmentRuleInput } from './assignment-rules.ts'
 import type { Call } from './call.ts'
+import { AuthorizationStore } from './authorization.ts'
 import { addDuplicateRule } from './duplicate-rules.ts'
 import type { DuplicateRuleInput } from './duplicate-rules.ts'
 import { Faults } from './faults.ts'
@@ -41,6 +42,8 @@ export class Org {
   apiUsed = 0
   ids: IdSource
   readonly sessions: SessionStore
+  /** Who is on the login and consent pages, and the codes that came of them. */
+  readonly authorizations: AuthorizationStore
   readonly faults: Faults
   readonly requests = new RequestLog()
   /** Rows held by requests in flight; only under the `lockParents` setting. */
@@ -65,6 +68,7 @@ export class Org {
     this.id = new IdSource(options.seed).next('00D')
     this.random = seededRandom(options.seed)
     this.sessions = new SessionStore(this.id, seededRandom(options.seed + 1))
+    this.authorizations = new AuthorizationStore(seededRandom(options.seed + 2))
     this.faults = new Faults(this.random)
     this.#apps = new Map(options.apps.map((app) => [app.clientId, app]))
     for (const object of standardObjects()) this.#define(object)
@@ -228,6 +232,7 @@ export class Org {
     this.ids = new IdSource(this.#options.seed)
     this.#timeOffsetMs = 0
     this.sessions.clear()
+    this.authorizations.clear()
     this.faults.clear()
     this.requests.clear()
     this.cursors.clear()

@@ -7,7 +7,7 @@ import { renderRecord } from './render-record.ts'
 import { findField } from './schema.ts'
 import type { FieldDefinition, ObjectDefinition } from './schema.ts'
 import { parseSoql } from './soql.ts'
-import type { SoqlLiteral, SoqlQuery } from './soql.ts'
+import type { SoqlCondition, SoqlLiteral, SoqlOperator, SoqlQuery } from './soql.ts'
 import type { StoredRecord, Table } from './table.ts'
 
 /** Queries whose rest may still be asked for; the oldest is forgotten first. */
@@ -77,24 +77,80 @@ function columnOf(object: ObjectDefinition, name: string): FieldDefinition {
   )
 }
 
-function selected(table: Table, { where, limit }: SoqlQuery): StoredRecord[] {
-  const records = where
-    ? matching(table, columnOf(table.object, where.field), where.literals)
-    : [...table.live.values()]
+function selected(table: Table, { where, orderBy, limit }: SoqlQuery): StoredRecord[] {
+  const fits = where === undefined ? () => true : matcherOf(table.object, where)
+  const records = [...table.live.values()].filter(fits)
+  for (const { field, isDescending } of orderBy.toReversed()) {
+    const column = columnOf(table.object, field)
+    records.sort((a, b) => (isDescending ? -1 : 1) * inOrder(valueIn(a, column), valueIn(b, column)))
+  }
   return limit === undefined ? records : records.slice(0, limit)
 }
 
-function matching(table: Table, field: FieldDefinition, literals: readonly SoqlLiteral[]): StoredRecord[] {
-  const wanted = new Set(literals.map((literal) => comparable(field, valueOf(field, literal))))
-  return [...table.live.values()].filter((record) => {
-    if (field.type === 'id') return wanted.has(record.id)
-    return wanted.has(comparable(field, renderRecord(record, [field])[field.name]))
-  })
+type Matcher = (record: StoredRecord) => boolean
+
+/** Fields and literals are looked at before any record is. */
+function matcherOf(object: ObjectDefinition, condition: SoqlCondition): Matcher {
+  if (condition.kind === 'not') {
+    const matches = matcherOf(object, condition.condition)
+    return (record) => !matches(record)
+  }
+  if (condition.kind !== 'compare') {
+    const all = condition.conditions.map((one) => matcherOf(object, one))
+    return condition.kind === 'and'
+      ? (record) => all.every((matches) => matches(record))
+      : (record) => all.some((matches) => matches(record))
+  }
+  const field = columnOf(object, condition.field)
+  const literals = condition.literals.map((literal) => comparable(field, valueOf(field, literal)))
+  const compare = comparisons[condition.operator]
+  return (record) => compare(valueIn(record, field), literals)
 }
 
-/** Text is compared in any case, unless the field is one in which case counts. */
+const valueIn = (record: StoredRecord, field: FieldDefinition): unknown =>
+  comparable(field, field.type === 'id' ? record.id : renderRecord(record, [field])[field.name])
+
+type Compare = (value: unknown, literals: readonly unknown[]) => boolean
+
+/** What is null is neither smaller nor larger than anything. */
+const byOrder =
+  (fits: (order: number) => boolean): Compare =>
+  (value, [literal]) =>
+    value !== null && literal !== null && fits(inOrder(value, literal))
+
+const comparisons: Record<SoqlOperator, Compare> = {
+  '=': (value, literals) => literals.includes(value),
+  in: (value, literals) => literals.includes(value),
+  '!=': (value, literals) => !literals.includes(value),
+  'not in': (value, literals) => !literals.includes(value),
+  '<': byOrder((order) => order < 0),
+  '<=': byOrder((order) => order <= 0),
+  '>': byOrder((order) => order > 0),
+  '>=': byOrder((order) => order >= 0),
+  like: (value, [pattern]) => typeof value === 'string' && likePattern(String(pattern)).test(value),
+}
+
+/** `%` stands for any text and `_` for one character, unless a backslash is before it. */
+const likePattern = (pattern: string): RegExp =>
+  new RegExp(
+    `^${pattern.replace(/\\([%_])|[%_]|[.*+?^${}()|[\]\\]/g, (found, escaped: string | undefined) => {
+      if (escaped !== undefined) return escaped
+      return found === '%' ? '.*' : found === '_' ? '.' : `\\${found}`
+    })}$`,
+    'is',
+  )
+
+/** Null comes first. */
+function inOrder(a: unknown, b: unknown): number {
+  if (a === b) return 0
+  if (a === null || b === null) return a === null ? -1 : 1
+  return (a as string | number) < (b as string | number) ? -1 : 1
+}
+
+/** Text is compared in any case, unless the field is one in which case counts; moments by their time. */
 function comparable(field: FieldDefinition, value: unknown): unknown {
   if (typeof value !== 'string' || field.type === 'id' || field.type === 'reference') return value ?? null
+  if (field.type === 'datetime') return Date.parse(value.replace(/\+0000$/, 'Z'))
   return field.caseSensitive ? value : value.toLowerCase()
 }
 

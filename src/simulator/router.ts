@@ -1,9 +1,14 @@
 import { methodNotAllowed, notFound } from './api-error.ts'
 import type { ApiError } from './api-error.ts'
+import { consentPath, loginPath } from './authorize-pages.ts'
+import { authorize, consent, logIn } from './authorize.ts'
 import type { Route } from './call.ts'
 import { createCollection, deleteCollection, updateCollection, upsertCollection } from './collections.ts'
+import { callsOfBatch, compositeBatch, compositeBatchVersion } from './composite-batch.ts'
 import { composite } from './composite.ts'
 import { describeGlobal, describeObject } from './describe.ts'
+import { createInteraction, deleteInteraction, getInteraction } from './engagement.ts'
+import { INTERACTION } from './engagement-objects.ts'
 import { identity, revoke } from './identity.ts'
 import { limits } from './limits.ts'
 import { nextQueryPage, runQuery } from './query.ts'
@@ -22,12 +27,20 @@ import { listResources, listVersions } from './versions.ts'
 /** First versions of collections and of their upsert (facts 3). */
 const collectionsVersion = 42
 const collectionsUpsertVersion = 46
+/** First version of engagement interactions (facts 11). */
+const engagementVersion = 55
+const engagementPath = /^connect\/service-excellence\/engagement-interactions(?:\/[^/]+)?$/
 
 type Methods = Partial<Record<string, Route>>
 
 /** The route of a path outside `/services/data/vXX.X`. */
 export function routeOutside(method: string, path: string): Route {
   if (path === '/services/oauth2/token') return { operation: 'token', open: true, handle: tokenEndpoint }
+  if (path === '/services/oauth2/authorize')
+    return pick(method, { GET: { operation: 'authorize', open: true, handle: authorize } })
+  if (path === loginPath) return pick(method, { POST: { operation: 'login', open: true, handle: logIn } })
+  if (path === consentPath)
+    return pick(method, { POST: { operation: 'consent', open: true, handle: consent } })
   if (path === '/services/oauth2/revoke') return { operation: 'revoke', open: true, handle: revoke }
   if (path === '/services/data' || path === '/services/data/') {
     return pick(method, { GET: { operation: 'versions', open: true, handle: listVersions } })
@@ -59,7 +72,25 @@ export function routeInside(method: string, segments: string[], version: number)
       POST: { operation: 'composite', handle: (org, call) => composite(org, call, routeInside) },
     })
   }
+  if (first === 'composite' && second === 'batch' && segments.length === 2) {
+    if (version < compositeBatchVersion) return refusing(notFound())
+    const handle: Route['handle'] = (org, call) => compositeBatch(org, call, routeInside)
+    return pick(method, { POST: { operation: 'compositeBatch', calls: callsOfBatch, handle } })
+  }
+  if (engagementPath.test(segments.join('/')) && version >= engagementVersion) {
+    return engagementRoute(method, segments)
+  }
   return refusing(notFound())
+}
+
+function engagementRoute(method: string, segments: string[]): Route {
+  const object = INTERACTION
+  if (segments.length === 3)
+    return pick(method, { POST: { operation: 'engagement.create', object, handle: createInteraction } })
+  return pick(method, {
+    GET: { operation: 'engagement.get', object, handle: getInteraction },
+    DELETE: { operation: 'engagement.delete', object, handle: deleteInteraction },
+  })
 }
 
 function singleRoute(method: string, segments: string[]): Route {

@@ -1,7 +1,7 @@
 import { randomText } from './random.ts'
 
 /** The OAuth grants that an app may use (facts 1.1). */
-export type GrantType = 'refresh_token' | 'client_credentials' | 'jwt-bearer'
+export type GrantType = 'authorization_code' | 'refresh_token' | 'client_credentials' | 'jwt-bearer'
 
 /** A connected app of the org. */
 export interface ConnectedApp {
@@ -21,6 +21,10 @@ export interface ConnectedApp {
   requireSecret?: boolean
   rotateRefreshTokens?: boolean
   scope?: string
+  /** Whether only `users` may use it in a browser; default false: everybody of the org may allow it. */
+  approvedOnly?: boolean
+  /** Whether a code gives no refresh token although its scope is allowed. Default false. */
+  withholdsRefreshTokens?: boolean
 }
 
 /** A user of the org. */

@@ -38,6 +38,22 @@ export interface Settings {
   storageFullFor: readonly string[]
   /** Whether upserts by a non-unique external id are allowed, as with View All Data (facts 3.2). Default true. */
   viewAllData: boolean
+  /** Callback URLs of the apps; without any, every http and https URL. Default none. */
+  redirectUris: readonly string[]
+  /** Whether a code is given only to who brings a code challenge, S256 (facts 1.2). Default true. */
+  requirePkce: boolean
+  /** The password of every user on the login page. Default `demo-password`. */
+  loginPassword: string
+  /** Whether the org has the licence for engagement interactions: `forbidden` answers 403, `absent` 404. Default `allowed`. */
+  engagementAccess: 'allowed' | 'forbidden' | 'absent'
+  /** Status of the answer to a new interaction; not documented (facts 11), so 200 or 201. Default 201. */
+  engagementStatus: number
+  /** `status.code` in that answer; not documented (facts 11). Default 201. */
+  engagementStatusCode: 0 | 200 | 201 | 'absent'
+  /** How a refused interaction is answered: as an error, or as a success whose `status.code` fails (facts 11). Default `http`. */
+  engagementErrors: 'http' | 'inStatus'
+  /** What an `externalIdentifierId` that is there already comes to; not documented (facts 11). Default `second`: another record. */
+  engagementRepeat: 'second' | 'badRequest' | 'conflict'
 }
 
 /** The settings of a fresh simulator. */
@@ -58,12 +74,25 @@ export const defaultSettings: Settings = {
   duplicateResultKey: 'byVersion',
   storageFullFor: [],
   viewAllData: true,
+  redirectUris: [],
+  requirePkce: true,
+  loginPassword: 'demo-password',
+  engagementAccess: 'allowed',
+  engagementStatus: 201,
+  engagementStatusCode: 201,
+  engagementErrors: 'http',
+  engagementRepeat: 'second',
 }
 
 /** Settings that are one of a few words. */
 const choices: Readonly<Record<string, readonly unknown[]>> = {
   compositeAccess: ['allowed', 'forbidden', 'absent'],
   duplicateResultKey: ['byVersion', 'duplicateResut', 'duplicateResult'],
+  engagementAccess: ['allowed', 'forbidden', 'absent'],
+  engagementStatus: [200, 201],
+  engagementStatusCode: [0, 200, 201, 'absent'],
+  engagementErrors: ['http', 'inStatus'],
+  engagementRepeat: ['second', 'badRequest', 'conflict'],
 }
 
 /**
@@ -79,7 +108,7 @@ export function readSettings(input: Record<string, unknown>): Partial<Settings> 
 
 function fits(name: string, value: unknown): boolean {
   if (choices[name]) return choices[name].includes(value)
-  if (name === 'storageFullFor')
+  if (name === 'storageFullFor' || name === 'redirectUris')
     return Array.isArray(value) && value.every((item) => typeof item === 'string')
   if (name === 'latencyMs' && typeof value === 'object') {
     const range = value as { min?: unknown; max?: unknown } | null

@@ -3,76 +3,149 @@ import { ApiError } from './api-error.ts'
 /** A value in a query: a text in quotes, or what stands without them. */
 export type SoqlLiteral = { kind: 'text'; value: string } | { kind: 'bare'; value: string }
 
+/** The operators of a comparison. */
+export type SoqlOperator = '=' | '!=' | '<' | '<=' | '>' | '>=' | 'like' | 'in' | 'not in'
+
+/** What rows are chosen by. */
+export type SoqlCondition =
+  | { kind: 'compare'; field: string; operator: SoqlOperator; literals: SoqlLiteral[] }
+  | { kind: 'and' | 'or'; conditions: SoqlCondition[] }
+  | { kind: 'not'; condition: SoqlCondition }
+
 /** The part of SOQL that the simulator knows. */
 export interface SoqlQuery {
   fields: string[]
   object: string
-  /** `field = literal` or `field IN (literals)`. */
-  where?: { field: string; literals: SoqlLiteral[] }
+  where?: SoqlCondition
+  /** Literals that rows are asked for by: those of `=` and IN. */
+  keys: SoqlLiteral[]
+  orderBy: { field: string; isDescending: boolean }[]
   limit?: number
 }
 
 type Token = { kind: 'name' | 'bare' | 'mark'; text: string } | { kind: 'text'; text: string; value: string }
 
 const tokenPattern =
-  /\s*(?:(?<name>[A-Za-z][A-Za-z0-9_]*)|(?<bare>-?\d[0-9A-Za-z.:+-]*)|(?<text>'(?:[^'\\\r\n]|\\[^\r\n])*')|(?<mark>[(),=]))/y
+  /\s*(?:(?<name>[A-Za-z][A-Za-z0-9_]*)|(?<bare>-?\d[0-9A-Za-z.:+-]*)|(?<text>'(?:[^'\\\r\n]|\\[^\r\n])*')|(?<mark>!=|<>|<=|>=|[(),=<>]))/y
 
-/** Reads a query. @throws {ApiError} 400 `MALFORMED_QUERY` */
-export function parseSoql(text: string): SoqlQuery {
-  const tokens = tokensOf(text)
-  let position = 0
-  const next = (): Token => tokens[position++] ?? { kind: 'mark', text: '<EOF>' }
-  const isNext = (word: string): boolean => tokens[position]?.text.toLowerCase() === word
-  const expect = (word: string): void => {
-    const token = next()
-    if (token.text.toLowerCase() !== word) throw unexpected(token)
+/** A text as a list of tokens that is read from its beginning. */
+class Tokens {
+  readonly #tokens: Token[]
+  #position = 0
+
+  constructor(text: string) {
+    this.#tokens = tokensOf(text)
   }
-  const name = (): string => {
-    const token = next()
+
+  get isAtEnd(): boolean {
+    return this.#position >= this.#tokens.length
+  }
+
+  next(): Token {
+    return this.#tokens[this.#position++] ?? { kind: 'mark', text: '<EOF>' }
+  }
+
+  isNext(word: string): boolean {
+    return this.#tokens[this.#position]?.text.toLowerCase() === word
+  }
+
+  /** Goes past a word if it is the next one. */
+  take(word: string): boolean {
+    const isNext = this.isNext(word)
+    if (isNext) this.#position++
+    return isNext
+  }
+
+  expect(word: string): void {
+    if (!this.take(word)) throw unexpected(this.next())
+  }
+
+  name(): string {
+    const token = this.next()
     if (token.kind !== 'name') throw unexpected(token)
     return token.text
   }
-  const listOf = <T>(read: () => T): T[] => {
+
+  listOf<T>(read: () => T): T[] {
     const list = [read()]
-    while (isNext(',')) {
-      position++
-      list.push(read())
-    }
+    while (this.take(',')) list.push(read())
     return list
   }
-  const literal = (): SoqlLiteral => {
-    const token = next()
+
+  literal(): SoqlLiteral {
+    const token = this.next()
     if (token.kind === 'text') return { kind: 'text', value: token.value }
     const isWord = token.kind === 'name' && /^(?:true|false|null)$/i.test(token.text)
     if (!isWord && token.kind !== 'bare') throw unexpected(token)
     return { kind: 'bare', value: isWord ? token.text.toLowerCase() : token.text }
   }
+}
 
-  expect('select')
-  const query: SoqlQuery = { fields: listOf(name), object: '' }
-  expect('from')
-  query.object = name()
-  if (isNext('where')) {
-    position++
-    const field = name()
-    if (isNext('in')) {
-      position++
-      expect('(')
-      query.where = { field, literals: listOf(literal) }
-      expect(')')
-    } else {
-      expect('=')
-      query.where = { field, literals: [literal()] }
-    }
+/** Reads a query. @throws {ApiError} 400 `MALFORMED_QUERY` */
+export function parseSoql(text: string): SoqlQuery {
+  const tokens = new Tokens(text)
+  tokens.expect('select')
+  const fields = tokens.listOf(() => tokens.name())
+  tokens.expect('from')
+  const query: SoqlQuery = { fields, object: tokens.name(), keys: [], orderBy: [] }
+  if (tokens.take('where')) {
+    query.where = readConditions(tokens)
+    query.keys = keysOf(query.where)
   }
-  if (isNext('limit')) {
-    position++
-    const token = next()
+  if (tokens.take('order')) {
+    tokens.expect('by')
+    query.orderBy = tokens.listOf(() => {
+      const field = tokens.name()
+      const isDescending = tokens.take('desc')
+      if (!isDescending) tokens.take('asc')
+      return { field, isDescending }
+    })
+  }
+  if (tokens.take('limit')) {
+    const token = tokens.next()
     if (!/^\d+$/.test(token.text)) throw unexpected(token)
     query.limit = Number(token.text)
   }
-  if (position < tokens.length) throw unexpected(next())
+  if (!tokens.isAtEnd) throw unexpected(tokens.next())
   return query
+}
+
+/** AND and OR do not mix without parentheses, as on the platform. */
+function readConditions(tokens: Tokens): SoqlCondition {
+  const conditions = [readCondition(tokens)]
+  const kind = tokens.isNext('or') ? 'or' : 'and'
+  while (tokens.take(kind)) conditions.push(readCondition(tokens))
+  const [first] = conditions
+  return conditions.length === 1 && first ? first : { kind, conditions }
+}
+
+function readCondition(tokens: Tokens): SoqlCondition {
+  if (tokens.take('not')) return { kind: 'not', condition: readCondition(tokens) }
+  if (tokens.take('(')) {
+    const condition = readConditions(tokens)
+    tokens.expect(')')
+    return condition
+  }
+  const field = tokens.name()
+  const token = tokens.next()
+  const word = token.text.toLowerCase()
+  if (word === 'in' || (word === 'not' && tokens.take('in'))) {
+    tokens.expect('(')
+    const literals = tokens.listOf(() => tokens.literal())
+    tokens.expect(')')
+    return { kind: 'compare', field, operator: word === 'in' ? 'in' : 'not in', literals }
+  }
+  const operator = word === '<>' ? '!=' : comparisons.find((one) => one === word)
+  if (operator === undefined) throw unexpected(token)
+  return { kind: 'compare', field, operator, literals: [tokens.literal()] }
+}
+
+const comparisons = ['=', '!=', '<', '<=', '>', '>=', 'like'] as const
+
+function keysOf(condition: SoqlCondition): SoqlLiteral[] {
+  if (condition.kind === 'compare')
+    return condition.operator === '=' || condition.operator === 'in' ? condition.literals : []
+  return condition.kind === 'not' ? [] : condition.conditions.flatMap(keysOf)
 }
 
 function tokensOf(text: string): Token[] {
@@ -103,6 +176,9 @@ const escapes: Readonly<Record<string, string>> = {
   '"': '"',
   "'": "'",
   '\\': '\\',
+  // Only in a pattern of LIKE, where they stay what they are.
+  '%': '\\%',
+  _: '\\_',
 }
 
 const unescape = (text: string): string =>

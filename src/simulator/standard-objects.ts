@@ -1,3 +1,4 @@
+import { engagementObjects } from './engagement-objects.ts'
 import type { FieldInput, FieldValues, ObjectInput, ValidationRule } from './schema.ts'
 
 const required = { nillable: false } as const
@@ -290,9 +291,15 @@ const user = (): ObjectInput => ({
   ],
 })
 
-/** The objects of a fresh org: six standard ones and a custom one, all with the common fields and rules, and User. */
+/**
+ * The objects of a fresh org: six standard ones, a custom one and those of engagement interactions, all with the
+ * common fields and rules, and User.
+ */
 export const standardObjects = (): ObjectInput[] => [
-  ...[account(), contact(), lead(), opportunity(), supportCase(), task(), invoice()].map((object) => ({
+  ...[
+    ...[account(), contact(), lead(), opportunity(), supportCase(), task(), invoice()],
+    ...engagementObjects(),
+  ].map((object) => ({
     ...object,
     fields: [...object.fields, ...commonFields()],
     validationRules: commonRules(),

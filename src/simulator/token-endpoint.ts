@@ -23,6 +23,7 @@ export class OAuthError extends Error {
 }
 
 const grantNames: Record<string, GrantType> = {
+  authorization_code: 'authorization_code',
   refresh_token: 'refresh_token',
   client_credentials: 'client_credentials',
   'urn:ietf:params:oauth:grant-type:jwt-bearer': 'jwt-bearer',
@@ -56,7 +57,22 @@ function grantToken(org: Org, call: Call): Record<string, string> {
     throw new OAuthError('invalid_client', 'invalid client credentials')
   }
   allow(app, type)
+  if (type === 'authorization_code') return byCode(org, call, app, form)
   return type === 'refresh_token' ? byRefreshToken(org, call, app, form) : byClientCredentials(org, call, app)
+}
+
+function byCode(org: Org, call: Call, app: ConnectedApp, form: URLSearchParams): Record<string, string> {
+  const code = form.get('code')
+  if (!code) throw new OAuthError('invalid_request', 'missing required parameter: code')
+  const exchange = { app, redirectUri: form.get('redirect_uri') ?? '', verifier: form.get('code_verifier') }
+  const taken = org.authorizations.exchange(code, exchange, org.now())
+  if (typeof taken === 'string') {
+    throw new OAuthError(taken.startsWith('redirect') ? 'redirect_uri_mismatch' : 'invalid_grant', taken)
+  }
+  const { user, scope } = taken
+  const session = { ...describeSession(org, call, org.mintSession(app, mustBeActive(user))), scope }
+  const isLasting = scope.split(' ').includes('refresh_token') && app.withholdsRefreshTokens !== true
+  return isLasting ? { ...session, refresh_token: org.sessions.authorize(app, user) } : session
 }
 
 function byRefreshToken(

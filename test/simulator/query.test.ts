@@ -71,6 +71,19 @@ describe('a query', () => {
     ['DoNotCall = true', ['Zoe']],
     ["LastName = 'O\\'Brien \\\\'", ["O'Brien \\"]],
     ["LastName = '\\u0041da'", ['Ada']],
+    ["LastName != 'ada'", ["O'Brien \\", 'Zoe']],
+    ["LastName NOT IN ('ada', 'zoe')", ["O'Brien \\"]],
+    ["LastName LIKE '%o%'", ["O'Brien \\", 'Zoe']],
+    ["LastName LIKE '_da'", ['Ada']],
+    ["LastName LIKE '\\_da'", []],
+    ['Score__c > 1.5', ["O'Brien \\"]],
+    ['Score__c >= 1.5 AND Score__c < 7', ['Ada']],
+    ["LastName = 'Zoe' OR Score__c <= 1.5", ['Ada', 'Zoe']],
+    ["(LastName = 'Zoe' OR LastName = 'Ada') AND NOT DoNotCall = true", ['Ada']],
+    ["CreatedDate > 2000-01-01T00:00:00Z AND LastName = 'Ada'", ['Ada']],
+    ['CreatedDate < 2000-01-01T00:00:00Z', []],
+    ['LastName != null ORDER BY LastName DESC LIMIT 2', ['Zoe', "O'Brien \\"]],
+    ['LastName != null ORDER BY Score__c, LastName', ['Zoe', 'Ada', "O'Brien \\"]],
   ])('finds by %s', async (condition, names) => {
     const client = await connect()
     client.org.create('Contact', { LastName: 'Ada', Case_Key__c: 'abc', Score__c: 1.5 })
@@ -99,6 +112,7 @@ describe('a query', () => {
     ["SELECT Id FROM Contact WHERE LastName = '\\q'", 'MALFORMED_QUERY'],
     ['SELECT Id FROM Contact WHERE LastName IN ()', 'MALFORMED_QUERY'],
     ['SELECT Id FROM Contact LIMIT x', 'MALFORMED_QUERY'],
+    ["SELECT Id FROM Contact WHERE Id = 'a' AND Id = 'b' OR Id = 'c'", 'MALFORMED_QUERY'],
     ['SELECT Id FROM Contact nonsense extra', 'MALFORMED_QUERY'],
     ['SELECT Id, Nothing__c FROM Contact', 'INVALID_FIELD'],
     ["SELECT Id FROM Contact WHERE Nothing__c = 'x'", 'INVALID_FIELD'],
