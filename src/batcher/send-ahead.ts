@@ -1,10 +1,11 @@
 import { fullJitter, type BackoffBounds } from '../kernel/backoff.ts'
 import { newId } from '../kernel/ids.ts'
+import { MAX_GROUP_BYTES } from '../model/write.ts'
 import { claimBatch, lockForClaim, type ClaimedBatch } from '../queue/claim-batch.ts'
 import { claimWrites } from '../queue/claim-write.ts'
 import { findAhead, type WriteAhead } from '../queue/find-ahead.ts'
 import { joinMerged } from '../queue/merge-waiting.ts'
-import { MAX_GROUP_BYTES, sendClaimed } from './run-call.ts'
+import { sendClaimed } from './run-call.ts'
 import type { NowCall } from './now-call.ts'
 import { OutcomeWatch } from './outcome-watch.ts'
 
@@ -22,17 +23,21 @@ const againBounds: BackoffBounds = { baseMs: 500, capMs: 5_000 }
  *
  * @returns false when the time was over first
  */
-export async function sendAhead(call: NowCall, own: ClaimedBatch): Promise<boolean> {
-  const ids = own.members.map((member) => member.id)
+export async function sendAhead(
+  call: NowCall,
+  installationId: string,
+  own: readonly ClaimedBatch[],
+): Promise<boolean> {
+  const ids = own.flatMap((batch) => batch.members.map((member) => member.id))
   const tries = new Tries(call)
   const watch = new OutcomeWatch(call.waiter)
   try {
     for (;;) {
-      const heads = await findAhead(call.runner.sql, own.installationId, ids)
+      const heads = await findAhead(call.runner.sql, installationId, ids)
       if (heads.length === 0) return true
       if (call.time.leftMs() <= 0) return false
       const ready = heads.filter((head) => head.waits && tries.waitMs(head.id) <= 0)
-      if (ready.length > 0 && (await sendLanes(call, own.installationId, ready, tries))) continue
+      if (ready.length > 0 && (await sendLanes(call, installationId, ready, tries))) continue
       // Whoever is newly waited for may have ended before the watch began: that takes another look.
       if (watch.set(heads, call.time.leftMs())) continue
       const waits = heads.map((head) => tries.waitMs(head.id)).filter((ms) => ms > 0)

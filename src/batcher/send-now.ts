@@ -3,8 +3,8 @@ import { newId } from '../kernel/ids.ts'
 import type { NowOutcome } from '../model/now-outcome.ts'
 import type { OperationState } from '../model/operation.ts'
 import type { ProviderError } from '../model/outcome.ts'
-import type { WriteType } from '../model/write.ts'
-import { failBatch, releaseBatch, type Alongside } from '../outcomes/record-batch.ts'
+import { inCalls, type WriteType } from '../model/write.ts'
+import { failBatch, releaseBatch, type Alongside, type Recorded } from '../outcomes/record-batch.ts'
 import type { ClaimedBatch } from '../queue/claim-batch.ts'
 import type { Submission } from '../queue/insert-writes.ts'
 import { claimOperation, findQueuedOperation, type OperationClaim } from '../queue/promote-operation.ts'
@@ -127,8 +127,8 @@ export function createSendNow(options: SendNowOptions): SendNow {
 
 async function sendNow(call: NowCall, submission: Submission): Promise<NowOutcome> {
   const session = await sessionFor(call, submission.lane.installationId)
-  return holding(call, (claim) =>
-    sendRecorded(call, submission, claim, session, (batch) => sendInTurn(call, batch, session)),
+  return holding(call, submission.writes, (claim) =>
+    sendRecorded(call, submission, claim, session, (batches) => sendInTurn(call, batches, session)),
   )
 }
 
@@ -137,12 +137,12 @@ async function promoteNow(call: NowCall, projectId: string, operationId: string)
   const operation = await findQueuedOperation(sql, projectId, operationId)
   if (operation === null) return { kind: 'not_found' }
   const session = await sessionFor(call, operation.installationId)
-  return holding(call, async (claim) => {
-    const batch = await claimOperation(sql, operation, claim)
-    if (typeof batch === 'string') return { kind: 'refused', state: batch }
-    const records = batch.members.map((member) => member.record)
-    const written = { isBatch: operation.isBatch, type: batch.type, records }
-    return { kind: 'sent', outcome: await sendInTurn(call, batch, session), written }
+  return holding(call, operation.members, async (claim) => {
+    const batches = await claimOperation(sql, operation, claim)
+    if (typeof batches === 'string') return { kind: 'refused', state: batches }
+    const records = batches.flatMap(({ members }) => members.map(({ record }) => record))
+    const written = { isBatch: operation.isBatch, type: batches[0]?.type ?? 'create', records }
+    return { kind: 'sent', outcome: await sendInTurn(call, batches, session), written }
   })
 }
 
@@ -154,34 +154,43 @@ async function sessionFor(call: NowCall, installationId: string): Promise<Sendin
   return session
 }
 
-/** Runs with the id of a batch whose lease is kept meanwhile. */
-async function holding<T>({ runner }: NowCall, run: (claim: OperationClaim) => Promise<T>): Promise<T> {
+/** Runs with the ids of the batches that an operation's writes take, whose leases are kept meanwhile. */
+async function holding<T>(
+  { runner }: NowCall,
+  writes: readonly unknown[],
+  run: (claim: OperationClaim) => Promise<T>,
+): Promise<T> {
   const { worker, leaseSeconds } = runner
-  const batchId = newId()
-  runner.inFlight.add(batchId)
+  const batchIds = inCalls(writes).map(() => newId())
+  for (const id of batchIds) runner.inFlight.add(id)
   try {
-    return await run({ batchId, worker, leaseSeconds })
+    return await run({ batchIds, worker, leaseSeconds })
   } finally {
-    runner.inFlight.delete(batchId)
+    for (const id of batchIds) runner.inFlight.delete(id)
   }
 }
 
-/** Sends a claimed batch once what is ahead of it at its records is out of its way. */
+/** Sends a call's claimed batches once what is ahead of them at their records is out of their way. */
 async function sendInTurn(
   call: NowCall,
-  batch: ClaimedBatch,
+  batches: ClaimedBatch[],
   session: SendingSession | ProviderError,
 ): Promise<NowOutcome> {
-  const isFirst = await sendAhead(call, batch).catch((error: unknown) => {
-    abandon(call, batch, error)
+  const installationId = batches[0]?.installationId ?? ''
+  const isFirst = await sendAhead(call, installationId, batches).catch((error: unknown) => {
+    for (const batch of batches) abandon(call, batch, error)
     throw error
   })
-  if (isFirst) return tryNow(call, batch, session)
+  if (isFirst) return tryNow(call, batches, session)
   const busy: NowOutcome = { kind: 'record_busy' }
-  const keep = call.answers?.alongside(() => busy)
-  const record = await call.late.inTime(call.time, toLate(batch), settleUnsent(call, batch, recordBusy, keep))
-  if (record === null) return { ...busy, unrecorded: true }
-  if (record.applied && !call.fromQueue) return busy
+  const records: (Recorded | null)[] = []
+  for (const batch of batches) {
+    const keep = batch === batches.at(-1) ? call.answers?.alongside(() => busy) : undefined
+    const settle = settleUnsent(call, batch, recordBusy, keep)
+    records.push(await call.late.inTime(call.time, toLate(batch), settle))
+  }
+  if (records.includes(null)) return { ...busy, unrecorded: true }
+  if (records.every((record) => record?.applied === true) && !call.fromQueue) return busy
   // It is in the queue: it was there before, or another process took this one for lost and released it.
   const left: NowOutcome = { kind: 'still_trying', reason: recordBusy.message }
   await call.answers?.now(left)

@@ -1,29 +1,29 @@
 import pRetry from 'p-retry'
 import { fullJitter, type BackoffBounds } from '../kernel/backoff.ts'
 import { newId } from '../kernel/ids.ts'
+import { createTurns } from '../kernel/turns.ts'
 import { orgOf } from '../model/credentials.ts'
-import type { NowEnd, NowOutcome, NowRecord } from '../model/now-outcome.ts'
+import { isLookedUp } from '../model/engagement.ts'
+import type { NowOutcome, NowRecord } from '../model/now-outcome.ts'
 import type { CallAnswer, ProviderError } from '../model/outcome.ts'
 import { hasEnded } from '../model/write.ts'
-import {
-  countOutcomes,
-  describeAnswer,
-  recordSettlements,
-  type Alongside,
-  type Recorded,
-} from '../outcomes/record-batch.ts'
+import { describeAnswer, recordSettlements, type Alongside, type Recorded } from '../outcomes/record-batch.ts'
 import type { ClaimedBatch, ClaimedWrite } from '../queue/claim-batch.ts'
 import { readSettled, type SettledWrite } from '../queue/read-settled.ts'
 import type { Settlement } from '../queue/settle-batch.ts'
 import { startBatches } from '../queue/start-batch.ts'
+import { CallEnds, type BatchEnd } from './call-ends.ts'
 import { decideNow, isLost, mayBeWritten, type LastTry } from './decide-now.ts'
 import { logBatch, reportGroup } from './log-batch.ts'
+import { withLookUps } from './look-up-lost.ts'
 import { toLate } from './late-records.ts'
 import type { NowCall } from './now-call.ts'
-import { toNowOutcome, toNowRecord, toSettledRecord } from './now-result.ts'
+import { toNowRecord, toSettledRecord } from './now-result.ts'
+import { noDatabase, notRecorded, outOfTouch, reasonOf, tooLate, unsent, type Try } from './now-try.ts'
 import { reportPace } from './report-pace.ts'
 import { factsOf } from './run-call.ts'
-import { sendCall, type CallResult } from './send-call.ts'
+import { answerOf } from './record-answers.ts'
+import { sendCall } from './send-call.ts'
 import { sessionFailure, type SendingSession } from './sessions.ts'
 import { isKeyedCreate, toPart } from './to-part.ts'
 
@@ -45,15 +45,7 @@ class Again extends Error {
   }
 }
 
-/** What one try came to. */
-interface Try {
-  answer: CallAnswer
-  /** Whether a provider call was made: else it was known before that none could be. */
-  result: CallResult | null
-  callMs: number
-}
-
-/** What a call's tries have come to. */
+/** What the tries of a batch have come to. */
 interface Said {
   /** By the caller's positions. */
   records: (NowRecord | null)[]
@@ -62,36 +54,43 @@ interface Said {
 }
 
 /**
- * Sends a call's own batch, again while that is safe and the time lasts, with exponential backoff and full
+ * Sends a call's own batches, again while that is safe and the time lasts, with exponential backoff and full
  * jitter. Each try is a batch of its own: what has its outcome is recorded with it, and what is to be
  * tried again moves, still sending, into the batch of the next. So a crash between two tries loses
  * nothing and resends nothing blindly.
  *
+ * One try runs at a time: several batches of one call would meet at their records' parents. But while one of
+ * them waits for its next try, the others go.
+ *
  * @throws {WritebackError} NO_WORKING_CONNECTION when the connection broke before anything was written
  */
-export function tryNow(
+export async function tryNow(
   call: NowCall,
-  batch: ClaimedBatch,
+  batches: ClaimedBatch[],
   first: SendingSession | ProviderError,
 ): Promise<NowOutcome> {
-  const tries = new Tries(call, batch)
+  const ends = new CallEnds(batches.length, call.unrecorded === undefined)
+  const turns = createTurns()
   let session: SendingSession | ProviderError | null = first
-  const outcome = pRetry(
-    async () => {
-      const opened = session ?? (await openSession(call, batch.installationId))
-      session = null
-      return tries.next(opened)
-    },
-    {
+  const next = async (tries: Tries): Promise<BatchEnd> => {
+    const opened = session ?? (await openSession(call, tries.installationId))
+    session = null
+    return tries.next(opened)
+  }
+  const all = batches.map((batch, place) => {
+    const tries = new Tries(call, batch, ends, place)
+    return pRetry(() => turns('', () => next(tries)), {
       retries: Infinity,
       minTimeout: 0,
       shouldRetry: ({ error }) => error instanceof Again,
       onFailedAttempt: async ({ error }) => {
         if (error instanceof Again) await call.time.wait(error.delayMs)
       },
-    },
-  )
-  return outcome.finally(() => tries.end())
+    }).finally(() => tries.end())
+  })
+  // All of them, whatever becomes of one: none is left behind in flight.
+  for (const one of await Promise.allSettled(all)) if (one.status === 'rejected') throw one.reason
+  return ends.outcome()
 }
 
 /** A session within the call's time, or why there is none. */
@@ -99,28 +98,40 @@ export const openSession = (
   { runner, time }: NowCall,
   installationId: string,
 ): Promise<SendingSession | ProviderError> =>
-  time.within(runner.sessions.open(installationId)).catch(sessionFailure)
+  time
+    .within(runner.sessions.open(installationId))
+    .catch((error: unknown) => (time.isOver(error) ? tooLate : sessionFailure(error)))
 
 class Tries {
   readonly #call: NowCall
   /** The batch of the present try: its id changes from one to the next, its members become fewer. */
   #batch: ClaimedBatch
   readonly #place: ReadonlyMap<string, number>
+  readonly #ends: CallEnds
+  /** The batch's place among those of the call. */
+  readonly #batchPlace: number
+  /** The most records that go in one request, where the org took less than one may hold. */
+  #maxRecords: number | undefined
   #said: Said
   /** How the last answer was lost, of those whose was. */
   #lost: 'timeout' | 'cut_off' | null = null
   #count = 0
-  #reached = false
 
-  constructor(call: NowCall, batch: ClaimedBatch) {
+  constructor(call: NowCall, batch: ClaimedBatch, ends: CallEnds, batchPlace: number) {
     this.#call = call
     this.#batch = batch
+    this.#ends = ends
+    this.#batchPlace = batchPlace
     this.#place = new Map(batch.members.map((member, place) => [member.id, place]))
     this.#said = { records: batch.members.map(() => null), doubt: null }
   }
 
+  get installationId(): string {
+    return this.#batch.installationId
+  }
+
   /** One try. @throws {Again} when another is to follow */
-  async next(session: SendingSession | ProviderError): Promise<NowOutcome> {
+  async next(session: SendingSession | ProviderError): Promise<BatchEnd> {
     this.#count += 1
     const made = await this.#send(session).catch((error: unknown) => ({
       kind: 'not_started' as const,
@@ -129,7 +140,7 @@ class Tries {
     if (made !== null && 'kind' in made) return this.#giveUp(made.error)
     if (made === null) return this.#takenOver()
     const { answer } = made
-    this.#reached ||= answer.kind !== 'not_sent'
+    this.#ends.reached ||= answer.kind !== 'not_sent'
     const delayMs = this.#delayMs(answer)
     const last = this.#lastOr(answer, delayMs)
     // Nothing was sent and nothing is to be told of it: the batch stays claimed as it is.
@@ -138,13 +149,12 @@ class Tries {
     const kept = settlements.filter(({ state }) => state === 'sending')
     const next = kept.length === 0 ? null : { batchId: newId(), leaseSeconds: this.#call.runner.leaseSeconds }
     const said = this.#hear(answer, settlements)
-    const outcome = (): NowOutcome => this.#outcome(said, answer, settlements)
-    const keep = next === null ? this.#call.answers?.alongside(outcome) : undefined
-    const record = await this.#record(made, settlements, next, keep)
-    if (record === null) return next === null ? { ...outcome(), unrecorded: true } : this.#stopHere(made)
+    const end = this.#endOf(said, answer, settlements)
+    const record = await this.#record(made, settlements, next, next === null ? this.#keep(end) : undefined)
+    if (record === null) return next === null ? this.#end({ ...end, unrecorded: true }) : this.#stopHere(made)
     if (!record.applied && !(await this.#isRecorded(settlements, next?.batchId))) return this.#takenOver()
     this.#said = said
-    if (next === null) return outcome()
+    if (next === null) return this.#end(end)
     this.#goOn(next.batchId, kept)
     throw new Again(delayMs)
   }
@@ -154,7 +164,9 @@ class Tries {
     const { runner, time } = this.#call
     const batch = this.#batch
     if (!('provider' in session)) return unsent(session)
-    if (time.leftMs() <= 0) return unsent(tooLate)
+    // As a further try of the call, where another batch of it had the first.
+    const leastMs = this.#count === 1 && this.#ends.reached ? LEAST_TRY_MS : 0
+    if (time.leftMs() <= leastMs) return unsent(tooLate)
     if (this.#call.unrecorded === undefined) {
       const started = await startBatches(runner.sql, [batch.batchId], runner.leaseSeconds)
       if (!started.has(batch.batchId)) return null
@@ -165,11 +177,14 @@ class Tries {
       refresh: (id: string, version: number) => time.within(runner.sessions.refresh(id, version)),
     }
     reportGroup(runner.telemetry, batch, 'synchronous')
-    const result = await sendCall(sessions, batch.installationId, session, [toPart(batch)], limits)
+    const sql = this.#call.unrecorded === undefined ? runner.sql : null
+    const part = await withLookUps({ sql, logger: runner.logger }, batch, toPart(batch))
+    if (this.#maxRecords !== undefined) part.maxRecords = this.#maxRecords
+    const result = await sendCall(sessions, batch.installationId, session, [part], limits)
     runner.telemetry?.callMade(batch.members.length, result.calls)
     const callMs = runner.clock.monotonic() - begun
     const { installationId } = batch
-    const report = { installationId, org: orgOf(session.session), answers: result.answers, callMs }
+    const report = { installationId, org: orgOf(session.session), answers: result.heard, callMs }
     // With an answer in hand nobody waits for a database that is away.
     if (this.#call.unrecorded === undefined)
       await Promise.race([reportPace(runner, report), time.wait(PACE_PATIENCE_MS)])
@@ -188,7 +203,7 @@ class Tries {
     const isAway = answer.kind === 'not_sent' && answer.error.code === 'DATABASE_UNAVAILABLE'
     if (isDaily || isBroken || isAway) return 'hopeless'
     if (this.#call.time.leftMs() >= delayMs + LEAST_TRY_MS) return null
-    return this.#reached ? 'time' : 'unreached'
+    return this.#ends.reached ? 'time' : 'unreached'
   }
 
   #decide({ answer, result }: Try, last: LastTry | null): Settlement[] {
@@ -201,7 +216,12 @@ class Tries {
       attempts: member.attempts + (result === null ? 0 : 1),
     }))
     const { runner, fromQueue, unrecorded } = this.#call
-    const decided = decideNow(answer, members, this.#batch, last, runner.random(), fromQueue)
+    const { allOrNone } = this.#batch
+    const rules = {
+      allOrNone,
+      ...(this.#maxRecords === undefined ? {} : { maxRecords: this.#maxRecords }),
+    }
+    const decided = decideNow(answer, members, rules, last, runner.random(), fromQueue)
     if (unrecorded === undefined) return decided
     // No queue goes on with it: what is known not to be written has failed.
     return decided.map((settlement, index) => {
@@ -226,7 +246,8 @@ class Tries {
     const write = this.#recording(made, settlements, next, keep)
     const record = isRecorded ? await late.inTime(time, toLate(batch), write, next === null) : null
     const { calls = 0, refreshes = 0 } = result ?? {}
-    const timing = { callId: batch.batchId, callMs, groups: 1, calls, refreshes, totalMs: callMs }
+    const groups = result?.heard.length ?? 1
+    const timing = { callId: batch.batchId, callMs, groups, calls, refreshes, totalMs: callMs }
     logBatch(runner.logger, batch, answer, record ?? notRecorded(settlements), timing)
     return isRecorded ? record : { ...notRecorded(settlements), applied: true }
   }
@@ -243,13 +264,13 @@ class Tries {
   }
 
   /** The database went away between two tries: what is known now is told, and recorded later. */
-  #stopHere(made: Try): NowOutcome {
-    const settlements = this.#decide(made, this.#reached ? 'time' : 'unreached')
+  #stopHere(made: Try): BatchEnd {
+    const settlements = this.#decide(made, this.#ends.reached ? 'time' : 'unreached')
     const said = this.#hear(made.answer, settlements)
-    const outcome = (): NowOutcome => this.#outcome(said, made.answer, settlements)
-    const write = this.#recording(made, settlements, null, this.#call.answers?.alongside(outcome))
+    const end = this.#endOf(said, made.answer, settlements)
+    const write = this.#recording(made, settlements, null, this.#keep(end))
     this.#call.late.later(toLate(this.#batch), write)
-    return { ...outcome(), unrecorded: true }
+    return this.#end({ ...end, unrecorded: true })
   }
 
   /** What is to be said once the try is recorded. */
@@ -259,7 +280,7 @@ class Tries {
     for (const [position, settlement] of settlements.entries()) {
       const place = this.#place.get(settlement.writeId)
       if (place !== undefined) records[place] = toNowRecord(settlement, answer, position)
-      if (isLost(answer, position)) this.#lost = this.#howLost(answer)
+      if (isLost(answer, position)) this.#lost = this.#howLost(answer, position)
       if (settlement.state === 'in_doubt')
         doubt ??= { how: this.#lost ?? 'cut_off', reason: reasonOf(answer, settlements) }
     }
@@ -267,14 +288,13 @@ class Tries {
   }
 
   /** The database was away when the batch was to be marked as started: nothing was sent, which is known here only. */
-  #giveUp(error: unknown): NowOutcome {
-    if (!this.#reached) {
-      const made = unsent(noDatabase)
-      const settlements = this.#decide(made, 'unreached')
-      this.#call.late.later(toLate(this.#batch), this.#recording(made, settlements, null))
-      throw error
-    }
-    return this.#stopHere(unsent(noDatabase))
+  #giveUp(error: unknown): BatchEnd {
+    const made = unsent(noDatabase)
+    if (this.#ends.reached) return this.#stopHere(made)
+    const settlements = this.#decide(made, 'unreached')
+    const end = this.#endOf(this.#hear(made.answer, settlements), made.answer, settlements)
+    this.#call.late.later(toLate(this.#batch), this.#recording(made, settlements, null))
+    return this.#end({ ...end, unrecorded: true, failure: error })
   }
 
   #goOn(batchId: string, kept: Settlement[]): void {
@@ -283,6 +303,8 @@ class Tries {
     inFlight.add(batchId)
     const lostBatch = this.#batch.batchId
     const members = new Map(this.#batch.members.map((member) => [member.id, member]))
+    const sizes = kept.flatMap(({ maxRecords }) => maxRecords ?? [])
+    if (sizes.length > 0) this.#maxRecords = Math.min(...sizes)
     this.#batch = {
       ...this.#batch,
       batchId,
@@ -299,23 +321,33 @@ class Tries {
     this.#call.runner.inFlight.delete(this.#batch.batchId)
   }
 
-  #outcome({ records, doubt }: Said, answer: CallAnswer, settlements: Settlement[]): NowOutcome {
-    const outcome = toNowOutcome({
+  #endOf({ records, doubt }: Said, answer: CallAnswer, settlements: Settlement[]): BatchEnd {
+    const isLeft = settlements.some(({ state }) => state === 'queued')
+    // Nobody goes on with it, and whoever sends it again may write it twice.
+    const isUnknown = isLeft && this.#call.unrecorded !== undefined && isLookedUp(this.#batch)
+    return {
       records,
-      doubt: doubt?.how ?? null,
-      isLeft: settlements.some(({ state }) => state === 'queued'),
-      reached: this.#reached,
+      doubt: doubt?.how ?? (isUnknown ? (this.#lost ?? 'timeout') : null),
+      isLeft: isLeft && !isUnknown,
       reason: doubt?.reason ?? reasonOf(answer, settlements),
-    })
-    if (this.#call.unrecorded === undefined) return outcome
-    const told: NowEnd = outcome.kind === 'still_trying' ? { ...outcome, kind: 'given_up' } : outcome
-    return { ...told, unrecorded: true }
+    }
   }
 
-  #howLost(answer: CallAnswer): 'timeout' | 'cut_off' {
-    if (answer.kind !== 'lost') return 'cut_off'
-    const isLate =
-      answer.error.code === 'TIMEOUT' || (this.#call.time.leftMs() <= 0 && !this.#call.cut.aborted)
+  #end(end: BatchEnd): BatchEnd {
+    this.#ends.end(this.#batchPlace, end)
+    return end
+  }
+
+  /** What the call answers is kept with the last of its batches that ends. */
+  #keep(end: BatchEnd): Alongside | undefined {
+    if (!this.#ends.isLast(this.#batchPlace)) return undefined
+    return this.#call.answers?.alongside(() => this.#ends.outcome(end))
+  }
+
+  #howLost(answer: CallAnswer, position: number): 'timeout' | 'cut_off' {
+    const said = answerOf(answer, position)
+    if (!said.ok && said.errors[0]?.code === 'TIMEOUT') return 'timeout'
+    const isLate = answer.kind === 'lost' && this.#call.time.leftMs() <= 0 && !this.#call.cut.aborted
     return isLate ? 'timeout' : 'cut_off'
   }
 
@@ -330,7 +362,7 @@ class Tries {
   }
 
   /** Another process took this one for lost and settled the batch: what is recorded is told. */
-  async #takenOver(): Promise<NowOutcome> {
+  async #takenOver(): Promise<BatchEnd> {
     this.#call.runner.logger.warn({ batchId: this.#batch.batchId }, 'a synchronous call was taken over')
     const rows = await this.#readSettled()
     const records = [...this.#said.records]
@@ -338,15 +370,16 @@ class Tries {
     const states = [...rows.values()].map((row) => row.state)
     const isDoubtful = states.includes('in_doubt')
     const doubt = this.#said.doubt ?? (isDoubtful ? { how: 'cut_off' as const, reason: outOfTouch } : null)
-    const outcome = toNowOutcome({
+    const end: BatchEnd = {
       records,
       doubt: doubt?.how ?? null,
       isLeft: states.some((state) => !hasEnded(state)),
-      reached: true,
       reason: doubt?.reason ?? outOfTouch,
-    })
-    await this.#call.answers?.now(outcome)
-    return outcome
+    }
+    this.#ends.reached = true
+    this.#end(end)
+    if (this.#ends.isLast(this.#batchPlace)) await this.#call.answers?.now(this.#ends.outcome())
+    return end
   }
 
   async #readSettled(): Promise<Map<string, SettledWrite>> {
@@ -354,42 +387,4 @@ class Tries {
     const rows = await readSettled(this.#call.runner.sql, ids)
     return new Map(rows.map((row) => [row.id, row]))
   }
-}
-
-const tooLate: ProviderError = {
-  code: 'TIMEOUT',
-  message: 'The time of the call was over before the request could be sent.',
-  fields: [],
-}
-
-const outOfTouch: ProviderError = {
-  code: 'PROVIDER_UNREACHABLE',
-  message: 'The process was out of touch with the database for too long, so another one took over its write.',
-  fields: [],
-}
-
-const noDatabase: ProviderError = {
-  code: 'DATABASE_UNAVAILABLE',
-  message: 'The database was not available when the request was to be sent.',
-  fields: [],
-}
-
-const notRecorded = (settlements: Settlement[]): Recorded => ({
-  applied: false,
-  ended: [],
-  wake: [],
-  ...countOutcomes(settlements),
-})
-
-const unsent = (error: ProviderError): Try => ({
-  answer: { kind: 'not_sent', error },
-  result: null,
-  callMs: 0,
-})
-
-/** What stood in the way: the request's own failure, or the first error of a record without an outcome. */
-function reasonOf(answer: CallAnswer, settlements: Settlement[]): ProviderError | null {
-  if (answer.kind === 'not_sent' || answer.kind === 'lost') return answer.error
-  if (answer.kind === 'refused') return answer.errors[0] ?? null
-  return settlements.find(({ state }) => state === 'queued' || state === 'in_doubt')?.errors?.at(-1) ?? null
 }

@@ -2,6 +2,7 @@ import { isDatabaseUnavailable, mayBeCommitted } from '../db/pg-errors.ts'
 import { messageOf } from '../kernel/errors.ts'
 import type { NowOutcome } from '../model/now-outcome.ts'
 import type { CallAnswer, ProviderError } from '../model/outcome.ts'
+import { inCalls } from '../model/write.ts'
 import {
   countOutcomes,
   describeAnswer,
@@ -17,8 +18,10 @@ import { findSending, insertSending } from '../queue/insert-sending.ts'
 import type { Submission } from '../queue/insert-writes.ts'
 import type { OperationClaim } from '../queue/promote-operation.ts'
 import type { Settlement } from '../queue/settle-batch.ts'
+import { toLate } from './late-records.ts'
 import type { NowCall } from './now-call.ts'
 import { databaseAway } from './now-result.ts'
+import { factsOf } from './run-call.ts'
 import type { SendingSession } from './sessions.ts'
 import { tryNow } from './try-now.ts'
 
@@ -40,20 +43,21 @@ export async function sendRecorded(
   submission: Submission,
   claim: OperationClaim,
   session: SendingSession | ProviderError,
-  sendInTurn: (batch: ClaimedBatch) => Promise<NowOutcome>,
+  sendInTurn: (batches: ClaimedBatch[]) => Promise<NowOutcome>,
 ): Promise<NowOutcome> {
   const insert = insertSending(call.runner.sql, { submission, ...claim })
-  const batch = await inGoodTime(call, insert)
-  if (batch !== null) return sendInTurn(batch)
+  const inserted = await inGoodTime(call, insert)
+  if (inserted !== null) return sendInTurn(inserted)
+  const batches = batchesOf(submission, claim.batchIds)
   if (submission.key !== undefined) {
-    forget(call, submission, claim.batchId, insert)
+    forget(call, submission, batches, insert)
     throw databaseAway('The database is away, and a call with an idempotency key cannot go without it.')
   }
-  return sendUnrecorded(call, submission, claim.batchId, session, insert)
+  return sendUnrecorded(call, batches, session, insert)
 }
 
 /** Null when the database is away. */
-async function inGoodTime(call: NowCall, insert: Promise<ClaimedBatch>): Promise<ClaimedBatch | null> {
+async function inGoodTime(call: NowCall, insert: Promise<ClaimedBatch[]>): Promise<ClaimedBatch[] | null> {
   const { runner, time } = call
   const { promise: late, resolve } = Promise.withResolvers<null>()
   const patienceMs = Math.max(PATIENCE.leastMs, Math.min(time.leftMs() * PATIENCE.part, PATIENCE.mostMs))
@@ -71,50 +75,56 @@ async function inGoodTime(call: NowCall, insert: Promise<ClaimedBatch>): Promise
 
 async function sendUnrecorded(
   call: NowCall,
-  submission: Submission,
-  batchId: string,
+  batches: ClaimedBatch[],
   session: SendingSession | ProviderError,
-  insert: Promise<ClaimedBatch>,
+  insert: Promise<ClaimedBatch[]>,
 ): Promise<NowOutcome> {
   const settlements = new Map<string, Settlement>()
-  let last: CallAnswer | null = null
+  const tries: { answer: CallAnswer; ids: Set<string> }[] = []
   const note = (answer: CallAnswer, decided: Settlement[]): void => {
-    last = answer
+    tries.push({ answer, ids: new Set(decided.map(({ writeId }) => writeId)) })
     for (const settlement of decided) settlements.set(settlement.writeId, settlement)
   }
-  const settle = (): void => {
-    const ended = submission.writes.map(({ id }) => toEnded(id, settlements.get(id)))
-    settleIfThere(call, submission, batchId, insert, (facts) => {
+  const settle = (batch: ClaimedBatch): void => {
+    const ended = batch.members.map(({ id }) => toEnded(id, settlements.get(id)))
+    const last = tries.findLast(({ ids }) => batch.members.some(({ id }) => ids.has(id)))
+    const answer = last?.answer ?? neverTried
+    settleIfThere(call, batch, insert, (facts) => {
       const { sql, nudge } = call.runner
-      const answer = last ?? neverTried
-      const batch = { ...facts, ...describeAnswer(answer), called: answer.kind !== 'not_sent', next: null }
-      return recordSettlements(sql, nudge, batch, ended)
+      const record = { ...facts, ...describeAnswer(answer), called: answer.kind !== 'not_sent', next: null }
+      return recordSettlements(sql, nudge, record, ended)
     })
   }
-  return tryNow({ ...call, unrecorded: note }, batchOf(submission, batchId), session).finally(settle)
+  return tryNow({ ...call, unrecorded: note }, batches, session).finally(() => batches.forEach(settle))
 }
 
 /** A keyed call that was refused: nothing was sent, and its key is free again. */
-function forget(call: NowCall, submission: Submission, batchId: string, insert: Promise<ClaimedBatch>): void {
+function forget(
+  call: NowCall,
+  submission: Submission,
+  batches: ClaimedBatch[],
+  insert: Promise<ClaimedBatch[]>,
+): void {
   const { sql, nudge } = call.runner
-  const ids = submission.writes.map(({ id }) => id)
-  settleIfThere(call, submission, batchId, insert, async (facts) => {
-    const record = await failBatch(sql, nudge, facts, ids, notSent)
-    await releaseKey(sql, submission)
-    return record
-  })
+  for (const batch of batches) {
+    const ids = batch.members.map(({ id }) => id)
+    settleIfThere(call, batch, insert, async (facts) => {
+      const record = await failBatch(sql, nudge, facts, ids, notSent)
+      // Which keeps it until the last of the call's batches has failed.
+      await releaseKey(sql, submission)
+      return record
+    })
+  }
 }
 
 /** Settles the batch of a call if it was committed after all, or will be. */
 function settleIfThere(
   { runner, late }: NowCall,
-  submission: Submission,
-  batchId: string,
-  insert: Promise<ClaimedBatch>,
+  batch: ClaimedBatch,
+  insert: Promise<ClaimedBatch[]>,
   settle: (facts: BatchFacts) => Promise<Recorded>,
 ): void {
-  const { lane, writes } = submission
-  const bytes = writes.reduce((sum, write) => sum + write.bytes, 0)
+  const { batchId } = batch
   // Whether it may be there is known once its insert has ended; there is nothing to wait for if it is not.
   const isThere = insert.then(() => true, mayBeCommitted)
   let isKnownGone = false
@@ -123,21 +133,11 @@ function settleIfThere(
   })
   const write = async (): Promise<Recorded> => {
     const laneId = (await isThere) ? await findSending(runner.sql, batchId) : null
-    if (laneId === null) return nothing
-    const { installationId, type } = lane
-    const facts = {
-      batchId,
-      laneId,
-      installationId,
-      keyed: type !== 'create',
-      called: true,
-      onlyExpired: false,
-    }
-    return settle(facts)
+    return laneId === null ? nothing : settle({ ...factsOf(batch), laneId })
   }
   // One turn later: an insert that has failed for good is known to have by then.
   setImmediate(() => {
-    if (!isKnownGone) late.later({ batchId, bytes }, write)
+    if (!isKnownGone) late.later(toLate(batch), write)
   })
 }
 
@@ -165,25 +165,19 @@ const unknown: ProviderError = {
 }
 
 /** A submission as what would have been claimed of it. */
-function batchOf({ lane, operation, writes }: Submission, batchId: string): ClaimedBatch {
+function batchesOf({ lane, operation, writes }: Submission, batchIds: string[]): ClaimedBatch[] {
   const { installationId, projectId, objectName, type, externalIdField, allOrNone } = lane
   const { onRollback, merge, headers, options } = lane
-  return {
-    installationId,
-    projectId,
-    objectName,
-    type,
-    externalIdField,
-    allOrNone,
-    onRollback,
-    merge,
+  const ofAll = { installationId, projectId, objectName, type, externalIdField, allOrNone, onRollback, merge }
+  return inCalls(writes).map((some, call) => ({
+    ...ofAll,
     headers,
     options,
-    batchId,
+    batchId: batchIds[call] as string,
     laneId: '',
     isCallersBatch: operation !== null,
     lateMs: 0,
-    members: writes.map(({ id, record, ifEmpty, deadlineSeconds }, position) => ({
+    members: some.map(({ id, record, ifEmpty, deadlineSeconds }, position) => ({
       id,
       position,
       record,
@@ -193,5 +187,5 @@ function batchOf({ lane, operation, writes }: Submission, batchId: string): Clai
       rollbacks: 0,
       lostIn: [],
     })),
-  }
+  }))
 }

@@ -1,5 +1,6 @@
 import type { Sql } from '../db/connect.ts'
 import { newId } from '../kernel/ids.ts'
+import { inCalls } from '../model/write.ts'
 import type { ClaimedBatch } from './claim-batch.ts'
 import { claimWrites } from './claim-write.ts'
 import { ensureLane, keepLanes, LaneGone } from './ensure-lane.ts'
@@ -11,7 +12,8 @@ import { lockOrder } from './record-order.ts'
 /** What a synchronous call brings, and who makes it. */
 export interface SendingRequest {
   submission: Submission
-  batchId: string
+  /** One for each call that its writes take. */
+  batchIds: string[]
   worker: string
   leaseSeconds: number
 }
@@ -25,14 +27,14 @@ export async function findSending(sql: Sql, batchId: string): Promise<string | n
 
 /**
  * Records a synchronous call's writes as being sent, each with its place in the order of its record, and
- * the batch that will carry them as claimed by this process. So later writes to their records are blocked
- * behind them from here on, and no worker can take them.
+ * the batches that will carry them, one for each call, as claimed by this process. So later writes to their
+ * records are blocked behind them from here on, and no worker can take them.
  *
  * They join the lane that asynchronous ones of their kind would: what is left to the queue goes on there.
  *
  * @throws {KeyTaken} when the call's idempotency key belongs to an earlier call: nothing is recorded
  */
-export async function insertSending(sql: Sql, request: SendingRequest): Promise<ClaimedBatch> {
+export async function insertSending(sql: Sql, request: SendingRequest): Promise<ClaimedBatch[]> {
   try {
     return await insertOnce(sql, request)
   } catch (error) {
@@ -41,8 +43,8 @@ export async function insertSending(sql: Sql, request: SendingRequest): Promise<
   }
 }
 
-async function insertOnce(sql: Sql, request: SendingRequest): Promise<ClaimedBatch> {
-  const { submission, batchId, worker, leaseSeconds } = request
+async function insertOnce(sql: Sql, request: SendingRequest): Promise<ClaimedBatch[]> {
+  const { submission, batchIds, worker, leaseSeconds } = request
   const { operation, writes } = submission
   const laneId = operation === null ? await ensureLane(sql, submission.lane) : newId()
   const installations = writes.flatMap(({ recordKey, installationId }) =>
@@ -51,25 +53,29 @@ async function insertOnce(sql: Sql, request: SendingRequest): Promise<ClaimedBat
   return sql.begin(async (tx) => {
     if ((await takeKeys(tx, [submission])).size > 0) throw new KeyTaken()
     // Sent together, run in this order. Blocked writes are in no lane's count and in no claim's index.
-    const [, , , claimed] = await Promise.all([
+    const [, , , ...claimed] = await Promise.all([
       installations.length > 0 ? lockOrder(tx, installations) : null,
       operation === null ? keepLanes(tx, [laneId]) : insertOperations(tx, [{ laneId, submission }]),
       insertWrites(
         tx,
         writes.map((write) => ({ ...write, laneId, blocked: true })),
       ),
-      claimWrites(tx, {
-        laneId,
-        writeIds: writes.map((write) => write.id),
-        batchId,
-        worker,
-        leaseSeconds,
-        maxBytes: Number.MAX_SAFE_INTEGER,
-        whole: true,
-        own: true,
-      }),
+      ...inCalls(writes).map((some, call) =>
+        claimWrites(tx, {
+          laneId,
+          writeIds: some.map((write) => write.id),
+          batchId: batchIds[call] as string,
+          worker,
+          leaseSeconds,
+          maxBytes: Number.MAX_SAFE_INTEGER,
+          whole: true,
+          own: true,
+        }),
+      ),
     ])
-    if (claimed === null) throw new LaneGone()
-    return claimed
+    return claimed.map((batch) => {
+      if (batch === null) throw new LaneGone()
+      return batch
+    })
   })
 }

@@ -1,6 +1,6 @@
-import type { Sql } from '../db/connect.ts'
+import type { Sql, Tx } from '../db/connect.ts'
 import { operationStateOf, type OperationState } from '../model/operation.ts'
-import type { WriteState } from '../model/write.ts'
+import { inCalls, type WriteState } from '../model/write.ts'
 import { lockForClaim, type ClaimedBatch } from './claim-batch.ts'
 import { claimWrites } from './claim-write.ts'
 
@@ -32,7 +32,8 @@ export async function findQueuedOperation(
 
 /** Who takes an operation over. */
 export interface OperationClaim {
-  batchId: string
+  /** One for each call that its writes take. */
+  batchIds: string[]
   worker: string
   leaseSeconds: number
 }
@@ -42,26 +43,47 @@ export interface OperationClaim {
  * makes, so that whoever comes first, the batcher or this, sends it and the other does not. Writes that
  * wait behind earlier ones to their records are claimed with their places, to be sent when those have ended.
  *
- * @returns the batch, or the operation's state when it is not wholly queued: nothing was moved then
+ * @returns the batches, one for each call, or the operation's state when it is not wholly queued: nothing
+ *   was moved then
  */
 export async function claimOperation(
   sql: Sql,
   { laneId, members }: QueuedOperation,
   claim: OperationClaim,
-): Promise<ClaimedBatch | OperationState> {
-  const batch = await sql.begin(async (tx) => {
+): Promise<ClaimedBatch[] | OperationState> {
+  const { batchIds, ...rest } = claim
+  const claimAll = async (tx: Tx): Promise<ClaimedBatch[]> => {
     await lockForClaim(tx, [laneId])
-    return claimWrites(tx, {
-      ...claim,
-      laneId,
-      writeIds: members,
-      maxBytes: Number.MAX_SAFE_INTEGER,
-      whole: true,
-      // A caller has heard of it long ago: if this process dies, it goes back into the queue.
-      own: false,
-    })
+    const batches: ClaimedBatch[] = []
+    for (const [call, writeIds] of inCalls(members).entries()) {
+      const batch = await claimWrites(tx, {
+        ...rest,
+        batchId: batchIds[call] as string,
+        laneId,
+        writeIds,
+        maxBytes: Number.MAX_SAFE_INTEGER,
+        whole: true,
+        // A caller has heard of it long ago: if this process dies, it goes back into the queue.
+        own: false,
+      })
+      if (batch === null) throw new NotQueued()
+      batches.push(batch)
+    }
+    return batches
+  }
+  const batches = await sql.begin(claimAll).catch((error: unknown) => {
+    if (error instanceof NotQueued) return null
+    throw error
   })
-  if (batch !== null) return batch
+  if (batches !== null) return batches
   const rows = await sql<{ state: WriteState }[]>`select state from write where id = any (${members}::uuid[])`
   return operationStateOf(rows.map((row) => row.state))
+}
+
+/** Undoes the claim of an operation of which not all is queued. */
+class NotQueued extends Error {
+  constructor() {
+    super('The operation is not wholly queued.')
+    this.name = 'NotQueued'
+  }
 }
