@@ -32,13 +32,13 @@ export type LastTry =
 export function decideNow(
   answer: CallAnswer,
   members: NowMember[],
-  rules: Pick<GroupRules, 'allOrNone'>,
+  rules: Pick<GroupRules, 'allOrNone' | 'maxRecords'>,
   last: LastTry | null,
   random: number,
   fromQueue = false,
 ): Settlement[] {
   const { allOrNone } = rules
-  const whole: GroupRules = { allOrNone, onRollback: 'fail', isCallersBatch: true }
+  const whole: GroupRules = { ...rules, onRollback: 'fail', isCallersBatch: true }
   const decisions = decideGroup(answer, members, whole, random)
   const settlements = decisions.map((decision, index) => toSettlement(members[index]?.id ?? '', decision))
   // A group that is not known to be undone as a whole is not sent again in part.

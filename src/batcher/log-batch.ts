@@ -1,7 +1,7 @@
 import type { Logger } from '../kernel/log.ts'
 import type { GroupTrigger, Telemetry } from '../kernel/telemetry.ts'
 import type { CallAnswer } from '../model/outcome.ts'
-import { MAX_GROUP } from '../model/write.ts'
+import { MAX_GROUP, MAX_REQUEST } from '../model/write.ts'
 import type { Recorded } from '../outcomes/record-batch.ts'
 import type { ClaimedBatch } from '../queue/claim-batch.ts'
 
@@ -26,14 +26,18 @@ export function triggerOf({ leftAs, lateMs, members }: ClaimedBatch): GroupTrigg
   return lateMs > 0 ? 'deadline' : 'flush'
 }
 
-/** Tells of a group that was sent. Only one that had to leave at its deadline can have left late. */
+/**
+ * Tells of a group that was sent, or of those that a synchronous call's batch went in. Only one that had to
+ * leave at its deadline can have left late.
+ */
 export function reportGroup(
   telemetry: Pick<Telemetry, 'groupSent'> | undefined,
   batch: ClaimedBatch,
   trigger: GroupTrigger = triggerOf(batch),
 ): void {
   const lateSeconds = trigger === 'deadline' ? batch.lateMs / 1000 : 0
-  telemetry?.groupSent(trigger, batch.members.length, lateSeconds)
+  for (let left = batch.members.length; left > 0; left -= MAX_REQUEST)
+    telemetry?.groupSent(trigger, Math.min(left, MAX_REQUEST), lateSeconds)
 }
 
 /** Tells of what was recorded, if this process recorded it. */

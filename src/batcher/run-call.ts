@@ -7,8 +7,10 @@ import type { Logger } from '../kernel/log.ts'
 import type { Telemetry } from '../kernel/telemetry.ts'
 import { createTurns } from '../kernel/turns.ts'
 import { orgOf } from '../model/credentials.ts'
+import { isLookedUp } from '../model/engagement.ts'
 import type { CallSettings } from '../model/object-entry.ts'
 import type { CallAnswer } from '../model/outcome.ts'
+import { MAX_GROUP_BYTES } from '../model/write.ts'
 import {
   recordBatch,
   releaseBatch,
@@ -19,14 +21,12 @@ import {
 import type { ClaimedBatch } from '../queue/claim-batch.ts'
 import { claimCall, type ClaimedCall } from '../queue/claim-call.ts'
 import { startBatches } from '../queue/start-batch.ts'
+import { withLookUps } from './look-up-lost.ts'
 import { logBatch, reportGroup, reportSettled, type CallTiming } from './log-batch.ts'
 import { reportPace } from './report-pace.ts'
-import { sendCall, type CallResult } from './send-call.ts'
+import { sendCall, type CallPart, type CallResult } from './send-call.ts'
 import type { SendingSession, SessionSource } from './sessions.ts'
 import { isKeyedCreate, toPart } from './to-part.ts'
-
-/** Bytes of records of one group: five of them stay under the provider's 50 MB (facts 6), and bound this process's memory. */
-export const MAX_GROUP_BYTES = 6 * 1024 * 1024
 
 /** What making calls needs. */
 export interface CallRunner {
@@ -141,7 +141,9 @@ export async function sendClaimed(
   if (first === undefined) return
   for (const batch of batches) reportGroup(runner.telemetry, batch)
   const limits = { timeoutMs: runner.callTimeoutMs, signal }
-  const result = await sendCall(runner.sessions, first.installationId, session, batches.map(toPart), limits)
+  const parts: CallPart[] = []
+  for (const batch of batches) parts.push(await withLookUps(runner, batch, toPart(batch)))
+  const result = await sendCall(runner.sessions, first.installationId, session, parts, limits)
   const timing: CallTiming = {
     callId: call.callId,
     callMs: runner.clock.monotonic() - begun,
@@ -155,7 +157,7 @@ export async function sendClaimed(
   await reportPace(runner, {
     installationId: first.installationId,
     org: orgOf(session.session),
-    answers: result.answers,
+    answers: result.heard,
     callMs: timing.callMs,
   })
   await record(runner, batches, result, { ...timing, begun, signal })
@@ -198,7 +200,7 @@ export const factsOf = (batch: ClaimedBatch): BatchFacts => ({
   batchId: batch.batchId,
   laneId: batch.laneId,
   installationId: batch.installationId,
-  keyed: batch.type !== 'create',
+  keyed: batch.type !== 'create' || isLookedUp(batch),
   called: true,
   onlyExpired: false,
 })

@@ -1,5 +1,12 @@
 import type { ProviderError } from '../model/outcome.ts'
-import { failExpired, holdLane, readLaneInstallation, type HoldReason } from '../queue/hold-lane.ts'
+import {
+  failExpired,
+  holdLane,
+  readLaneInstallation,
+  type Expired,
+  type HoldReason,
+} from '../queue/hold-lane.ts'
+import { maybeWritten } from '../queue/maybe-written.ts'
 import { resumeLane } from '../queue/resume-lanes.ts'
 import type { Turn } from '../wakeups/dispatcher.ts'
 import type { ClaimedCall } from '../queue/claim-call.ts'
@@ -99,13 +106,15 @@ async function holdBack(
 }
 
 async function endExpired(runner: CallRunner, lane: LaneRef, error: ProviderError): Promise<void> {
-  let ended: number
+  let expired: Expired
   do {
-    ended = await runner.sql.begin(async (tx) => {
+    expired = await runner.sql.begin(async (tx) => {
       const result = await failExpired(tx, lane, error, EXPIRE_LIMIT)
       await runner.nudge(tx, result.wake)
-      return result.ended
+      return result
     })
-    if (ended > 0) runner.telemetry?.ended('failed', error.code, ended)
-  } while (ended === EXPIRE_LIMIT)
+    runner.telemetry?.ended('in_doubt', maybeWritten.code, expired.inDoubt)
+    for (const [code, writes] of Object.entries(expired.failed))
+      runner.telemetry?.ended('failed', code, writes)
+  } while (expired.ended === EXPIRE_LIMIT)
 }

@@ -1,10 +1,12 @@
 import type { CallAnswer } from '../model/outcome.ts'
 import type { CallOptions, ProviderGroup } from '../providers/provider.ts'
 import { findCulprits } from './find-culprits.ts'
+import { lookUpLost, type LostRecord } from './look-up-lost.ts'
 import { readEmptyFields, type ReadPart } from './read-empty-fields.ts'
 import { answerOf } from './record-answers.ts'
 import type { SendingSession, SessionSource } from './sessions.ts'
 import { sessionFailure } from './sessions.ts'
+import { joinAnswers, splitPart } from './split-part.ts'
 
 /** Times that a call is made anew with a refreshed session: a fresh session that is refused will not improve. */
 const MAX_REFRESHES = 1
@@ -16,11 +18,17 @@ export interface CallPart {
   ifEmpty: (string[] | null)[]
   /** Updates the record that a duplicate rule finds, when it is exactly one (contract section 5). */
   updateCollisions: boolean
+  /** By the record's position: what is looked up before it is sent again, its answer having been lost. */
+  lookUps?: (LostRecord | null)[]
+  /** The most records that go in one request; as many as one takes when absent. */
+  maxRecords?: number
 }
 
 /** What came of the parts, by position. */
 export interface CallResult {
   answers: CallAnswer[]
+  /** What the provider said of every request that was made of them: of a part that went in several, of each. */
+  heard: CallAnswer[]
   /** API calls made. */
   calls: number
   /** Times that the session was refused and replaced. */
@@ -29,7 +37,8 @@ export interface CallResult {
 
 /**
  * Makes one provider call of the parts, and what follows from its answer: parts whose session was refused
- * go again with a new one (nothing was written), culprits are found, collisions updated.
+ * go again with a new one (nothing was written), culprits are found, collisions updated. A part of more
+ * records than one request takes goes in several.
  *
  * Never throws for what the provider does: every way that a part can end is an answer.
  */
@@ -40,6 +49,22 @@ export async function sendCall(
   parts: CallPart[],
   limits: CallOptions,
 ): Promise<CallResult> {
+  const pieces = parts.map(splitPart)
+  const sent = await sendPieces(sessions, installationId, first, pieces.flat(), limits)
+  let next = 0
+  const answers = pieces.map((ofPart) =>
+    joinAnswers(ofPart, sent.answers.slice(next, (next += ofPart.length))),
+  )
+  return { ...sent, answers, heard: sent.answers }
+}
+
+async function sendPieces(
+  sessions: Pick<SessionSource, 'refresh'>,
+  installationId: string,
+  first: SendingSession,
+  parts: CallPart[],
+  limits: CallOptions,
+): Promise<Omit<CallResult, 'heard'>> {
   const answers = new Array<CallAnswer>(parts.length)
   let open = parts.map((part, place) => ({ part, place }))
   let sending = first
@@ -92,7 +117,7 @@ async function sendParts(
   let calls = 0
   const ready: ReadPart[] = []
   for (const part of parts) {
-    const read = await readEmptyFields(sending, part, limits)
+    const read = await (part.lookUps === undefined ? readEmptyFields : lookUpLost)(sending, part, limits)
     calls += read.calls
     ready.push(read)
   }

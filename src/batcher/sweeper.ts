@@ -4,6 +4,7 @@ import type { Clock } from '../kernel/clock.ts'
 import { messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
 import type { Telemetry } from '../kernel/telemetry.ts'
+import { isLookedUp } from '../model/engagement.ts'
 import { DEFAULT_LEASE_SECONDS, graceSeconds } from '../model/lease.ts'
 import type { CallAnswer, ProviderError } from '../model/outcome.ts'
 import {
@@ -160,16 +161,16 @@ const END_LIMIT = { installations: 20, chunks: 5 }
 /** Ends what waits for installations that were deleted: the rest of many, and what came back since. */
 async function endForDeleted({ sql, logger, telemetry }: SweeperOptions): Promise<void> {
   for (const installationId of await findDeletedWaiting(sql, END_LIMIT.installations)) {
-    const ended = await endDeleted(sql, installationId, END_LIMIT.chunks).catch((error: unknown) => {
-      logger.warn(
-        { installationId, error: messageOf(error) },
-        'what waits for a deleted installation was not ended',
-      )
-      return 0
-    })
-    if (ended === 0) continue
-    telemetry?.ended('cancelled', 'INSTALLATION_DELETED', ended)
-    logger.info({ installationId, ended }, 'what waited for a deleted installation was ended')
+    const ended = await endDeleted(sql, installationId, END_LIMIT.chunks, telemetry).catch(
+      (error: unknown) => {
+        logger.warn(
+          { installationId, error: messageOf(error) },
+          'what waits for a deleted installation was not ended',
+        )
+        return 0
+      },
+    )
+    if (ended > 0) logger.info({ installationId, ended }, 'what waited for a deleted installation was ended')
   }
 }
 
@@ -203,7 +204,13 @@ async function rescue(options: SweeperOptions, batch: ExpiredBatch): Promise<voi
 
 function settleLost({ sql, nudge, random }: SweeperOptions, batch: ExpiredBatch): Promise<Recorded> {
   const { batchId, laneId, installationId, type } = batch
-  const facts = { batchId, laneId, installationId, keyed: type !== 'create', onlyExpired: true }
+  const facts = {
+    batchId,
+    laneId,
+    installationId,
+    keyed: type !== 'create' || isLookedUp(batch),
+    onlyExpired: true,
+  }
   const ids = batch.members.map((member) => member.id)
   const idempotent = batch.externalIdField !== null
   if (batch.started) {
@@ -212,8 +219,9 @@ function settleLost({ sql, nudge, random }: SweeperOptions, batch: ExpiredBatch)
     const rules = { allOrNone: false, onRollback: 'fail' } as const
     return recordBatch(sql, nudge, { ...facts, called: true }, rules, members, workerGone, random)
   }
-  // Whoever made the call had no answer and will have made it again: sent now, it would be there twice.
-  if (batch.synchronous && type === 'create' && !idempotent)
+  // Whoever made the call had no answer and will have made it again: sent now, it would be there twice. So would
+  // one that is looked up: nothing of it is there to be found.
+  if (batch.synchronous && type === 'create' && (!idempotent || isLookedUp(batch)))
     return failBatch(sql, nudge, facts, ids, neverSent)
   return releaseBatch(sql, nudge, facts, ids)
 }

@@ -1,3 +1,4 @@
+import { areInteractions, MAX_INTERACTIONS } from '../model/engagement.ts'
 import type { ClaimedBatch, ClaimedWrite } from '../queue/claim-batch.ts'
 import type { CallPart } from './send-call.ts'
 
@@ -7,7 +8,11 @@ export type PartSource = Pick<
   'objectName' | 'type' | 'externalIdField' | 'allOrNone' | 'headers' | 'options'
 > & { members: Pick<ClaimedWrite, 'position' | 'record' | 'ifEmpty'>[] }
 
-/** A create whose record carries the write's id in an external-id field: sent as an upsert. */
+/**
+ * A create that may be sent again after its answer was lost: its record carries a key by which it is found. Of
+ * an object, that is the write's id in an external-id field, and it is sent as an upsert; an interaction is
+ * looked up first.
+ */
 export const isKeyedCreate = (batch: Pick<ClaimedBatch, 'type' | 'externalIdField'>): boolean =>
   batch.type === 'create' && batch.externalIdField !== null
 
@@ -16,17 +21,19 @@ export function toPart(batch: PartSource): CallPart {
   const byPosition: PartSource['members'][] = []
   for (const member of batch.members) (byPosition[member.position] ??= []).push(member)
   const merged = byPosition.map((members) => mergeWrites(members))
+  const ofInteractions = areInteractions(batch)
   return {
     group: {
       objectName: batch.objectName,
-      type: isKeyedCreate(batch) ? 'upsert' : batch.type,
-      externalIdField: batch.externalIdField,
+      type: isKeyedCreate(batch) && !ofInteractions ? 'upsert' : batch.type,
+      externalIdField: ofInteractions ? null : batch.externalIdField,
       allOrNone: batch.allOrNone,
       headers: batch.headers,
       records: merged.map((one) => one.record),
     },
     ifEmpty: merged.map((one) => one.ifEmpty),
     updateCollisions: batch.options['forceUpdateOnCollision'] === true,
+    ...(ofInteractions ? { maxRecords: MAX_INTERACTIONS } : {}),
   }
 }
 

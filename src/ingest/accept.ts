@@ -115,7 +115,10 @@ const keyFieldOf = ({ type }: WriteBody, entry: ConfiguredObject): string | null
   type === 'create' ? (entry.idempotencyField ?? null) : null
 
 /** Without a policy a write has no delay: it leaves at once, with whatever else waits in its lane. */
-function timesOf({ autoBatchPolicy: policy, retryPolicy }: WriteBody) {
+export function timesOf({
+  autoBatchPolicy: policy,
+  retryPolicy,
+}: Pick<WriteBody, 'autoBatchPolicy' | 'retryPolicy'>) {
   const delaySeconds = policy?.maxDelaySeconds ?? (policy?.maxDelayMinutes ?? 0) * 60
   const hours = (policy ? policy.retryDeadlineHours : retryPolicy?.deadlineHours) ?? 1
   return { delaySeconds, deadlineSeconds: 3600 * hours, maxRecords: policy?.maxRecords ?? MAX_GROUP }

@@ -1,6 +1,7 @@
 import { WritebackError, type Issue } from '../kernel/errors.ts'
 import { pointerTo } from '../kernel/json-pointer.ts'
 import type { JsonObject } from './rules/json-values.ts'
+import { findBatchIssues } from './rules/batch-limits.ts'
 import { readHeaders, type ProviderHeader } from './rules/provider-headers.ts'
 import { expandVariables, MAX_INSERTED, readVariables } from './rules/variables.ts'
 import { readOptions, toProviderHeaders, type WriteOptions } from './rules/write-options.ts'
@@ -28,10 +29,19 @@ export interface Examined {
   issues: Issue[]
 }
 
-/** Looks a body through; what has issues is to be refused with them. */
-export function examine(body: Partial<WriteBody>): Examined {
+/** Where a record stands in a body: by its place in the batch, null for a single one. */
+export type RecordPath = (index: number | null) => string
+
+const recordPathOf: RecordPath = (index) => (index === null ? '/record' : `/batch/${index}/record`)
+
+/**
+ * Looks a body through; what has issues is to be refused with them.
+ *
+ * @param pathOf where its records stand in what the caller sent
+ */
+export function examine(body: Partial<WriteBody>, pathOf: RecordPath = recordPathOf): Examined {
   const treatment = readTreatment(body)
-  const { records, issues } = readRecords(body)
+  const { records, issues } = readRecords(body, pathOf)
   return {
     records,
     headers: treatment.headers,
@@ -47,21 +57,10 @@ export function examine(body: Partial<WriteBody>): Examined {
   }
 }
 
-/** Refuses a write with all its issues: as not supported yet when nothing else is wrong with it. */
-export function refuse(issues: Issue[], unsupported: Issue[] = []): never {
-  if (issues.length === 0) {
-    throw new WritebackError(
-      'NOT_SUPPORTED_YET',
-      'The write asks for what this version does not support yet.',
-      {
-        issues: unsupported,
-        remedy:
-          'Leave out what the issues name, or wait for a version that supports it: it is not supported yet.',
-      },
-    )
-  }
+/** Refuses a write with all its issues. */
+export function refuse(issues: Issue[]): never {
   throw new WritebackError('INVALID_REQUEST', 'The write has issues; nothing was written.', {
-    issues: [...issues, ...unsupported].slice(0, MAX_ISSUES),
+    issues: issues.slice(0, MAX_ISSUES),
     remedy: 'Correct what the issues name and send the write again.',
   })
 }
@@ -75,6 +74,10 @@ function findShapeIssues(body: Partial<WriteBody>): Issue[] {
   }
   if (body.batchPolicy !== undefined && body.batch === undefined) add('/batchPolicy', 'is for a batch only')
   if (body.associations !== undefined) add('/associations', NO_ASSOCIATIONS)
+  if (body.batch !== undefined) {
+    const allOrNone = body.batchPolicy?.allOrNone === true
+    issues.push(...findBatchIssues({ count: body.batch.length, allOrNone }))
+  }
   body.batch?.forEach((entry, index) => {
     if (entry?.associations !== undefined) add(`/batch/${index}/associations`, NO_ASSOCIATIONS)
   })
@@ -142,21 +145,24 @@ function readTreatment(body: Pick<WriteBody, 'headers' | 'options'>) {
   }
 }
 
-const placesOf = ({ record, batch }: Partial<WriteBody>): PlacedRecord[] => [
-  ...(record === undefined ? [] : [{ record, path: '/record' }]),
+const placesOf = ({ record, batch }: Partial<WriteBody>, pathOf: RecordPath): PlacedRecord[] => [
+  ...(record === undefined ? [] : [{ record, path: pathOf(null) }]),
   ...(batch ?? []).flatMap((entry, index) =>
-    entry === null ? [] : [{ record: entry.record, path: `/batch/${index}/record` }],
+    entry === null ? [] : [{ record: entry.record, path: pathOf(index) }],
   ),
 ]
 
 /** The records with their variables' values in place of their names, and what is wrong with each. */
-function readRecords(body: Partial<WriteBody>): { records: PlacedRecord[]; issues: Issue[] } {
+function readRecords(
+  body: Partial<WriteBody>,
+  pathOf: RecordPath,
+): { records: PlacedRecord[]; issues: Issue[] } {
   const { type, externalIdField = null } = body
   const read = readVariables(body.variables)
   const issues = [...read.issues]
   const namesOf = new Map<string, string>()
   let budget = MAX_INSERTED
-  const records = placesOf(body).map(({ record: given, path }) => {
+  const records = placesOf(body, pathOf).map(({ record: given, path }) => {
     const { record, inserted, issues: unresolved } = expandVariables(given, read.variables, path, budget)
     budget -= inserted
     issues.push(...unresolved)

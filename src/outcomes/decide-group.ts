@@ -1,4 +1,5 @@
 import type { CallAnswer, FailureCause, ProviderError, RecordAnswer } from '../model/outcome.ts'
+import { MAX_REQUEST } from '../model/write.ts'
 import { decide, lostInDoubt, resend, retry, type Decidable, type Decision } from './decide.ts'
 import { companies, doubtEarlierTries, wasAlong, type EarlierTries } from './earlier-tries.ts'
 
@@ -9,6 +10,8 @@ export interface GroupRules {
   onRollback: 'fail' | 'resend'
   /** A caller-built batch: with allOrNone, it is never sent again in part. */
   isCallersBatch?: boolean
+  /** The most of its records that went in one request; those of one request at the most when absent. */
+  maxRecords?: number
 }
 
 /** A member of a group. */
@@ -46,7 +49,7 @@ export function decideGroup(
   rules: GroupRules,
   random: number,
 ): Decision[] {
-  const own = decideEach(answer, members, random)
+  const own = decideEach(answer, members, rules, random)
   const isUndone =
     rules.allOrNone && answer.kind === 'answered' && answer.records.some((record) => !record.ok)
   const decisions = isUndone ? decideUndone(answer, own, members, rules, random) : own
@@ -100,9 +103,15 @@ function keepWhole(decisions: Decision[]): Decision[] {
 const SMALLER = 4
 
 /** Each by itself, whatever the group's rules. */
-function decideEach(answer: CallAnswer, members: GroupMember[], random: number): Decision[] {
+function decideEach(
+  answer: CallAnswer,
+  members: GroupMember[],
+  { maxRecords = MAX_REQUEST }: GroupRules,
+  random: number,
+): Decision[] {
   const shared = companies(members)
-  const size = members.reduce((most, { position }) => Math.max(most, position + 1), 1)
+  const records = members.reduce((most, { position }) => Math.max(most, position + 1), 1)
+  const size = Math.min(records, maxRecords)
   return members.map((member) => {
     const decision = decide(answer, member.position, member, random)
     const company = shared.get(member.position) ?? null

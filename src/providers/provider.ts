@@ -39,6 +39,16 @@ export interface FieldRead {
 export type FieldsRead =
   { kind: 'read'; filled: (ReadonlySet<string> | null)[] } | Exclude<CallAnswer, { kind: 'answered' }>
 
+/** Records whose lost answers are to be settled by finding them: of a group, with the texts as they were sent. */
+export type LookUp = Pick<ProviderGroup, 'objectName' | 'records'>
+
+/** The one record that is there, with the provider's own word of it; null when none is. */
+export type Match = { id: string; raw: unknown } | null | 'unclear'
+
+/** By the position of the record: what is there of it. */
+export type LookedUp =
+  { kind: 'found'; matches: Match[] } | Exclude<CallAnswer, { kind: 'answered' | 'lost' }>
+
 /** Limits of one call. */
 export interface CallOptions {
   /** Milliseconds until the call is given up and answered as `lost`. */
@@ -73,8 +83,8 @@ export interface Provider {
    */
   openSession(credentials: Credentials, options: CallOptions): Promise<MintedSession>
   /**
-   * Sends groups as one provider call, at most `MAX_PACKED` of them; where the org does not take them
-   * together, one after the other. Never throws: every way a group can end is a {@link CallAnswer}.
+   * Sends groups in as few provider calls as they take, up to `MAX_PACKED` in each; where the org does not
+   * take them together, one after the other. Never throws: every way a group can end is a {@link CallAnswer}.
    */
   sendGroups(session: Session, groups: ProviderGroup[], options: CallOptions): Promise<SentCall>
   /**
@@ -94,6 +104,8 @@ export interface Provider {
     read: FieldRead,
     options: CallOptions,
   ): Promise<{ answer: FieldsRead; calls: number }>
+  /** Looks for records by the keys that they carry. Nothing is written whatever comes of it. Never throws. */
+  lookUp(session: Session, lookUp: LookUp, options: CallOptions): Promise<{ answer: LookedUp; calls: number }>
   /** Ends idle sockets; the provider is not used afterwards. */
   close(): Promise<void>
 }

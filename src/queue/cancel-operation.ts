@@ -20,15 +20,15 @@ export const findBehind = (tx: Tx, installationId: string, writeIds: string[]): 
  * earlier try may have written is not sent again either, but in doubt: "cancelled" says not written. Call it
  * with the order lock held and the lanes locked: the writes' own, and those of {@link findBehind}.
  *
- * @returns how many were cancelled, and the lanes that are due sooner now
+ * @returns how many were cancelled, how many of them are in doubt, and the lanes that are due sooner now
  */
 export async function cancelWrites(
   tx: Tx,
   laneId: string,
   writeIds: string[],
   behind: NextWrite[],
-): Promise<{ moved: number; wake: WokenLane[] }> {
-  const cancelled = await tx`
+): Promise<{ moved: number; inDoubt: number; wake: WokenLane[] }> {
+  const cancelled = await tx<{ state: 'cancelled' | 'in_doubt' }[]>`
     with counted as materialized (
       select count(*) as never_sent from write
       where id = any (${writeIds}::uuid[]) and state = 'queued' and not blocked and attempts = 0
@@ -52,6 +52,7 @@ export async function cancelWrites(
                     else ${tx.json([{ ...maybeWritten }])} || coalesce(errors, '[]') end,
       blocked = false, ended_at = statement_timestamp(), updated_at = statement_timestamp()
     where id = any (${writeIds}::uuid[]) and lane_id = ${laneId} and state = 'queued'
-    returning id`
-  return { moved: cancelled.length, wake: behind.length > 0 ? await freeWrites(tx, behind) : [] }
+    returning state`
+  const inDoubt = cancelled.filter((row) => row.state === 'in_doubt').length
+  return { moved: cancelled.length, inDoubt, wake: behind.length > 0 ? await freeWrites(tx, behind) : [] }
 }

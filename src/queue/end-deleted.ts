@@ -1,7 +1,9 @@
 import type { Sql } from '../db/connect.ts'
 import { databaseErrorKind } from '../db/pg-errors.ts'
+import type { Telemetry } from '../kernel/telemetry.ts'
 import type { ProviderError } from '../model/outcome.ts'
 import { endWaiting } from './end-waiting.ts'
+import { maybeWritten } from './maybe-written.ts'
 
 /** Writes that one transaction takes: an order lock is held for as long as it lasts. */
 const CHUNK = 500
@@ -28,17 +30,24 @@ export async function findDeletedWaiting(sql: Sql, limit: number): Promise<strin
  * @param chunks the most transactions
  * @returns how many writes it ended; some may be left when it made all the transactions
  */
-export async function endDeleted(sql: Sql, installationId: string, chunks: number): Promise<number> {
+export async function endDeleted(
+  sql: Sql,
+  installationId: string,
+  chunks: number,
+  telemetry?: Pick<Telemetry, 'ended'>,
+): Promise<number> {
   const once = () => sql.begin((tx) => endWaiting(tx, installationId, installationDeleted, CHUNK))
   let all = 0
   for (let made = 0; made < chunks; made += 1) {
-    const ended = await once().catch((error: unknown) => {
+    const { cancelled, inDoubt } = await once().catch((error: unknown) => {
       // Two transactions met in a deadlock, and this one gave way.
       if (databaseErrorKind(error) === 'retry') return once()
       throw error
     })
-    if (ended === 0) break
-    all += ended
+    if (cancelled + inDoubt === 0) break
+    telemetry?.ended('cancelled', installationDeleted.code, cancelled)
+    telemetry?.ended('in_doubt', maybeWritten.code, inDoubt)
+    all += cancelled + inDoubt
   }
   return all
 }

@@ -7,6 +7,12 @@ import { maybeWritten } from './maybe-written.ts'
 import { announceEnded } from './outcome-channel.ts'
 import { lockOrder } from './record-order.ts'
 
+/** How many writes ended without being sent, and how many of a try that may have written them. */
+export interface EndedWaiting {
+  cancelled: number
+  inDoubt: number
+}
+
 /** A waiting write on its way out. */
 interface Waiting {
   id: string
@@ -22,20 +28,20 @@ interface Waiting {
  * What waits behind a write goes before it or with it, so nothing is left to be freed and no lane has to be
  * woken.
  *
- * @returns how many it ended
+ * @returns how many it ended; none of either when nothing is left
  */
 export async function endWaiting(
   tx: Tx,
   installationId: string,
   reason: ProviderError,
   limit: number,
-): Promise<number> {
+): Promise<EndedWaiting> {
   await lockOrder(tx, [installationId])
   const heads = await findHeads(tx, installationId, limit)
   const behind = await findBehindHeads(tx, installationId, heads, limit)
   // As many as were asked for: there may be more of them, and their heads must not go first.
   const ending = behind.length === limit ? behind : [...behind, ...heads]
-  if (ending.length === 0) return 0
+  if (ending.length === 0) return { cancelled: 0, inDoubt: 0 }
   await lockLanes(
     tx,
     ending.map((write) => write.laneId),
@@ -46,7 +52,8 @@ export async function endWaiting(
     reason,
   )
   await announceEnded(tx, await endOperations(tx, ended))
-  return ended.length
+  const inDoubt = ended.filter((row) => row.state === 'in_doubt').length
+  return { cancelled: ended.length - inDoubt, inDoubt }
 }
 
 /** Waiting writes whose turn has come: a lane that has any is due at some time. */
@@ -82,7 +89,7 @@ const findBehindHeads = (
     order by w.seq desc limit ${limit}`
 
 /** Ends those that still wait and counts them out of their lanes, whose rows are locked. */
-const endThem = (tx: Tx, ids: string[], reason: ProviderError): Promise<EndedWrite[]> => tx<EndedWrite[]>`
+const endThem = (tx: Tx, ids: string[], reason: ProviderError): Promise<EndedRow[]> => tx<EndedRow[]>`
   with ending as materialized (
     select id, lane_id, attempts, blocked from write where id = any (${ids}::uuid[]) and state = 'queued'
   ), counted as materialized (
@@ -110,4 +117,8 @@ const endThem = (tx: Tx, ids: string[], reason: ProviderError): Promise<EndedWri
                   else ${tx.json([{ ...maybeWritten }, { ...reason }])} || coalesce(errors, '[]') end,
     blocked = false, ended_at = statement_timestamp(), updated_at = statement_timestamp()
   where id = any (array(select id from ending)) and state = 'queued'
-  returning id, operation_id`
+  returning id, operation_id, state`
+
+interface EndedRow extends EndedWrite {
+  state: 'cancelled' | 'in_doubt'
+}

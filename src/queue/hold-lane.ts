@@ -38,6 +38,16 @@ export async function holdLane(
   return row?.dueAt ?? null
 }
 
+/** Writes that ended because their time was up. */
+export interface Expired {
+  ended: number
+  inDoubt: number
+  /** Those that failed, by the code of their first error. */
+  failed: Record<string, number>
+  /** What is due sooner now. */
+  wake: WokenLane[]
+}
+
 /**
  * Ends writes of a held lane whose time is up, at most `limit`; call it again while it ends that many.
  * A write that was never tried has until it would have left, if that is later than its deadline. One
@@ -48,7 +58,7 @@ export async function failExpired(
   lane: { laneId: string; installationId: string },
   error: ProviderError,
   limit: number,
-): Promise<{ ended: number; wake: WokenLane[] }> {
+): Promise<Expired> {
   const { laneId, installationId } = lane
   await lockOrder(tx, [installationId])
   const due = await tx<{ id: string }[]>`
@@ -56,7 +66,7 @@ export async function failExpired(
     where lane_id = ${laneId} and state = 'queued' and greatest(deadline_at, due_at) <= now()
       and id >= (select from_id from lane where id = ${laneId})
     order by available_at limit ${limit}`
-  if (due.length === 0) return { ended: 0, wake: [] }
+  if (due.length === 0) return { ended: 0, inDoubt: 0, failed: {}, wake: [] }
   const ids = due.map((row) => row.id)
   const behind = await findBehind(tx, installationId, ids)
   // All at once and in one order: a claim locks several lanes too, and without the order lock.
@@ -73,15 +83,26 @@ export async function failExpired(
                     else ${tx.json([{ ...maybeWritten }])} end || coalesce(errors, ${tx.json([{ ...error }])}),
       ended_at = now(), updated_at = now()
     where id = any (array(select id from expired)) and state = 'queued'
-    returning id, record_key, operation_id`
+    returning id, record_key, operation_id, state, errors -> 0 ->> 'code' as code`
   await announceEnded(tx, await endOperations(tx, ended))
   const keys = ended.flatMap((row) => row.record_key ?? [])
   const next = keys.length > 0 ? await findNextWrites(tx, installationId, keys) : []
-  return { ended: ended.length, wake: next.length > 0 ? await freeWrites(tx, next) : [] }
+  const wake = next.length > 0 ? await freeWrites(tx, next) : []
+  return { ended: ended.length, ...countEnded(ended), wake }
+}
+
+function countEnded(ended: EndedRow[]): Pick<Expired, 'inDoubt' | 'failed'> {
+  const counted = { inDoubt: 0, failed: {} as Record<string, number> }
+  for (const { state, code } of ended)
+    if (state === 'in_doubt') counted.inDoubt += 1
+    else counted.failed[code] = (counted.failed[code] ?? 0) + 1
+  return counted
 }
 
 interface EndedRow {
   id: string
   record_key: string | null
   operation_id: string | null
+  state: 'failed' | 'in_doubt'
+  code: string
 }

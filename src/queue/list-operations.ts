@@ -4,7 +4,7 @@ import type { FoundOperations, ListPage, OperationFilter, OperationStatus } from
 /** Rows of each kind that one page looks at, where a filter is left that no index answers. */
 const LOOKED_AT = { writes: 20_000, batches: 200 }
 type LookedAt = typeof LOOKED_AT
-/** Records of one page: caller-built batches have up to 100 each. */
+/** Records of one page: caller-built batches have up to 2,000 each. */
 const MAX_RECORDS = 10_000
 const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 

@@ -1,5 +1,6 @@
 import type { Sql, Tx } from '../db/connect.ts'
 import { databaseErrorKind } from '../db/pg-errors.ts'
+import { BY_HAND, type Telemetry } from '../kernel/telemetry.ts'
 import {
   movedByHand,
   type HandMove,
@@ -11,6 +12,7 @@ import { operationStateOf } from '../model/operation.ts'
 import type { WriteState } from '../model/write.ts'
 import { cancelWrites, findBehind } from './cancel-operation.ts'
 import { lockLanes } from './hasten-heads.ts'
+import { maybeWritten } from './maybe-written.ts'
 import { announceEnded } from './outcome-channel.ts'
 import { lockOrder, type NextWrite, type WokenLane } from './record-order.ts'
 import { resolveWrites } from './resolve-operation.ts'
@@ -21,6 +23,8 @@ export interface OperateOptions {
   sql: Sql
   /** Sets the wake-up of lanes in the transaction that makes them due sooner. */
   nudge: (tx: Tx, wakeups: WokenLane[]) => Promise<void>
+  /** Is told of what ended. */
+  telemetry?: Pick<Telemetry, 'ended'>
 }
 
 /** Operations by hand (contract section 7): each call is one transaction, and one guarded move of all that it moves. */
@@ -35,13 +39,21 @@ export interface Operate {
 
 /** The moves by hand on this database. */
 export function createOperate(options: OperateOptions): Operate {
-  const run = (request: HandRequest, move: HandMove, resolution: Resolution | null): Promise<HandResult> => {
-    const once = () => options.sql.begin((tx) => moveByHand(tx, options, { ...request, move, resolution }))
-    return once().catch((error: unknown) => {
+  const run = async (
+    request: HandRequest,
+    move: HandMove,
+    resolution: Resolution | null,
+  ): Promise<HandResult> => {
+    const asked = { ...request, move, resolution }
+    const once = () => options.sql.begin((tx) => moveByHand(tx, options, asked))
+    const result = await once().catch((error: unknown) => {
       // Two transactions met in a deadlock, and this one gave way.
       if (databaseErrorKind(error) === 'retry') return once()
       throw error
     })
+    if (!('made' in result)) return result
+    reportMade(options, asked, result.made)
+    return { kind: 'moved' }
   }
   return {
     cancel: (request) => run(request, 'cancel', null),
@@ -55,11 +67,34 @@ interface Asked extends HandRequest {
   resolution: Resolution | null
 }
 
+/** A move that was made: of the writes that it moved, those that are in doubt although they were cancelled. */
+interface Made {
+  moved: number
+  inDoubt: number
+}
+
+/** Tells of what ended by it. */
+function reportMade(
+  { telemetry }: OperateOptions,
+  { move, resolution }: Asked,
+  { moved, inDoubt }: Made,
+): void {
+  if (move === 'cancel') {
+    telemetry?.ended('cancelled', 'CANCELLED', moved - inDoubt)
+    telemetry?.ended('in_doubt', maybeWritten.code, inDoubt)
+  }
+  if (resolution !== null) telemetry?.ended(resolution.success ? 'succeeded' : 'failed', BY_HAND, moved)
+}
+
 /**
  * Order lock, then lanes, then the look at the writes: whoever else takes a write out of the queue or
  * puts an ended one back holds the lane too, so what was seen still holds when it is moved.
  */
-async function moveByHand(tx: Tx, { nudge }: OperateOptions, asked: Asked): Promise<HandResult> {
+async function moveByHand(
+  tx: Tx,
+  { nudge }: OperateOptions,
+  asked: Asked,
+): Promise<Exclude<HandResult, { kind: 'moved' }> | { made: Made }> {
   const operation = await findOperation(tx, asked)
   if (operation === null) return { kind: 'not_found' }
   const { id, installationId, laneId, members, allOrNone } = operation
@@ -72,13 +107,13 @@ async function moveByHand(tx: Tx, { nudge }: OperateOptions, asked: Asked): Prom
     return { kind: 'refused', state: operationStateOf(records.map((record) => record.state)) }
   if (writeIds.length > 1 && typeof asked.resolution?.recordId === 'string')
     return { kind: 'several', count: writeIds.length }
-  const { moved, wake } = await makeMove(tx, asked, operation, writeIds, behind)
+  const { moved, inDoubt, wake } = await makeMove(tx, asked, operation, writeIds, behind)
   if (moved !== writeIds.length)
     throw new Error(`${asked.move} was to move ${writeIds.length} writes and moved ${moved}`)
   await keep(tx, id, asked, moved)
   await nudge(tx, wake)
   if (asked.move !== 'retry') await announceEnded(tx, [id])
-  return { kind: 'moved' }
+  return { made: { moved, inDoubt } }
 }
 
 async function makeMove(
@@ -87,12 +122,13 @@ async function makeMove(
   { id: operationId, laneId, installationId }: FoundOperation,
   writeIds: string[],
   behind: NextWrite[],
-): Promise<{ moved: number; wake: WokenLane[] }> {
+): Promise<Made & { wake: WokenLane[] }> {
   if (move === 'cancel') return cancelWrites(tx, laneId, writeIds, behind)
-  if (move === 'retry') return retryWrites(tx, { operationId, laneId, installationId, writeIds })
+  if (move === 'retry')
+    return { inDoubt: 0, ...(await retryWrites(tx, { operationId, laneId, installationId, writeIds })) }
   if (resolution === null) throw new TypeError('Nothing is said of what is to be resolved.')
   // What is in doubt has ended already: nothing waits for it, and no lane counts it.
-  return { ...(await resolveWrites(tx, writeIds, resolution)), wake: [] }
+  return { ...(await resolveWrites(tx, writeIds, resolution)), inDoubt: 0, wake: [] }
 }
 
 /** What never changes of an operation. */

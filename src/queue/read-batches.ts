@@ -19,16 +19,51 @@ export async function readBatch(sql: Sql, projectId: string, id: string): Promis
 }
 
 const LAST_ID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+/** Members of one page: what a call of a caller-built batch carried has up to 1,000 each. */
+const MAX_MEMBERS = 20_000
 
-/** A page of an installation's groups, newest first; not sent yet, so that its plan can be held by a test. */
-export const listBatchesStatement = (sql: Sql, installationId: string, { size, after }: ListPage) =>
-  sql<BatchView[]>`
-    select ${columns(sql)} from (
-      select * from batch where installation_id = ${installationId} and id < ${after ?? LAST_ID}
-      order by id desc limit ${size}
+/** What a page holds of a group, and how many rows there were to choose from. */
+type Row = BatchView & { found: number }
+
+/**
+ * A page of an installation's groups, newest first; not sent yet, so that its plan can be held by a test.
+ *
+ * @param maxMembers what the groups of a page hold together at the most, the last of them aside
+ */
+export const listBatchesStatement = (
+  sql: Sql,
+  installationId: string,
+  { size, after }: ListPage,
+  maxMembers = MAX_MEMBERS,
+) =>
+  sql<Row[]>`
+    select ${columns(sql)}, b.found::int from (
+      select *, count(*) over () as found,
+        sum(cardinality(members)) over (order by id desc) - cardinality(members) as members_before
+      from (
+        select * from batch where installation_id = ${installationId} and id < ${after ?? LAST_ID}
+        order by id desc limit ${size + 1}
+      ) p
     ) b
+    where b.members_before < ${maxMembers}
     order by b.id desc`
 
-/** At most `size` of an installation's groups, newest first. */
-export const listBatches = async (sql: Sql, installationId: string, page: ListPage): Promise<BatchView[]> =>
-  listBatchesStatement(sql, installationId, page)
+/** Groups of a page, newest first. */
+export interface FoundBatches {
+  batches: BatchView[]
+  /** The id to go on after; null when nothing follows. */
+  next: string | null
+}
+
+/** At most `size` of an installation's groups, newest first; fewer where they are large. */
+export async function listBatches(
+  sql: Sql,
+  installationId: string,
+  page: ListPage,
+  maxMembers?: number,
+): Promise<FoundBatches> {
+  const rows = await listBatchesStatement(sql, installationId, page, maxMembers)
+  const batches = rows.slice(0, page.size)
+  const isLast = batches.length === (rows[0]?.found ?? 0)
+  return { batches, next: isLast ? null : (batches.at(-1)?.id ?? null) }
+}

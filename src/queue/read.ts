@@ -51,7 +51,7 @@ export async function readOperation(sql: Sql, projectId: string, id: string): Pr
   return operation ?? null
 }
 
-/** Operations that one statement reads: of a hundred records each at the most. */
+/** Operations that one statement reads: nearly all are of one record, and none is of more than 2,000. */
 const READ_TOGETHER = 50
 /** Statements of one project that read at once: one is under way while the next one's questions come in. */
 const READS_AT_ONCE = 2
@@ -82,6 +82,16 @@ export async function readOperations(sql: Sql, projectId: string, ids: string[])
     else operation.records.push(record)
   }
   return asked.flatMap((id) => operations.get(id) ?? [])
+}
+
+/** Records of the caller-built batches among these operations of a project. Each is looked up in one partition. */
+export async function countRecords(sql: Sql, projectId: string, ids: string[]): Promise<number> {
+  const [row] = await sql<{ count: number }[]>`
+    select coalesce(sum(cardinality(o.members)), 0)::int as count
+    from unnest(${ids}::uuid[]) as asked (id)
+      cross join lateral (select members, project_id from operation where id = asked.id limit 1) o
+    where o.project_id = ${projectId}`
+  return row?.count ?? 0
 }
 
 /**

@@ -31,6 +31,8 @@ export interface ExpiredBatch {
   started: boolean
   /** Whether it was made by a synchronous call. */
   synchronous: boolean
+  /** The provider's name of the object. */
+  objectName: string
   type: WriteType
   externalIdField: string | null
   members: { id: string; position: number; attempts: number; rollbacks: number; deadlineSeconds: number }[]
@@ -48,7 +50,7 @@ export async function findExpiredBatches(
   limit: number,
 ): Promise<ExpiredBatch[]> {
   return sql<ExpiredBatch[]>`
-    select b.id as "batchId", b.lane_id as "laneId", b.installation_id as "installationId", b.state = 'started' as started, b.synchronous, b.type,
+    select b.id as "batchId", b.lane_id as "laneId", b.installation_id as "installationId", b.state = 'started' as started, b.synchronous, b.object_name as "objectName", b.type,
       (select external_id_field from lane where id = b.lane_id) as "externalIdField",
       coalesce((
         select json_agg(json_build_object('id', w.id, 'position', array_position(b.members, coalesce(w.merged_into, w.id)) - 1, 'attempts', w.attempts, 'rollbacks', w.rollbacks,

@@ -11,6 +11,8 @@ import type {
   CallOptions,
   FieldRead,
   FieldsRead,
+  LookedUp,
+  LookUp,
   Provider,
   ProviderGroup,
 } from '../../src/providers/provider.ts'
@@ -33,12 +35,15 @@ export interface HandMadeProvider extends Provider {
   reads: FieldRead[]
   /** Records that were sent on their own to update what they collide with. */
   collisions: string[]
+  /** Look-ups of records whose answers were lost, in order. */
+  lookUps: LookUp[]
 }
 
 /** What a hand-made provider does beside sending groups. */
 export interface HandMadeParts {
   readFields?: (read: FieldRead) => FieldsRead
   updateCollision?: (record: string) => CallAnswer
+  lookUp?: (lookUp: LookUp) => LookedUp
 }
 
 let recordIds = 0
@@ -61,12 +66,14 @@ export function handMadeProvider(
   const calls: ProviderCall[] = []
   const reads: FieldRead[] = []
   const collisions: string[] = []
+  const lookUps: LookUp[] = []
   let count = 0
   return {
     name: 'by hand',
     calls,
     reads,
     collisions,
+    lookUps,
     openSession: () => Promise.reject(new Error('sessions are not opened here')),
     sendGroups: async (_session, groups, options) => {
       const call = count
@@ -84,6 +91,11 @@ export function handMadeProvider(
       const record = group.records[position] ?? ''
       collisions.push(record)
       return Promise.resolve({ answer: parts.updateCollision?.(record) ?? allWritten(group), calls: 2 })
+    },
+    lookUp: (_session, lookUp) => {
+      lookUps.push(lookUp)
+      const none: LookedUp = { kind: 'found', matches: lookUp.records.map(() => null) }
+      return Promise.resolve({ answer: parts.lookUp?.(lookUp) ?? none, calls: 1 })
     },
     close: () => Promise.resolve(),
   }

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { runLane } from '../../src/batcher/run-lane.ts'
 import { ConnectionBroken } from '../../src/connections/session-errors.ts'
 import type { Database } from '../../src/db/connect.ts'
+import { noTelemetry } from '../../src/kernel/telemetry.ts'
 import type { NudgeInTransaction } from '../../src/outcomes/record-batch.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import {
@@ -151,6 +152,28 @@ describe('a lane whose connection is broken', () => {
     await sql()`update lane set due_at = now(), held_by = null where id = ${laneId}`
     await runLane(runnerWith(sql(), provider), laneId, turn())
     expect(provider.calls).toHaveLength(1)
+  })
+
+  it('ends what has waited until its deadline, and tells of each as what it is', async () => {
+    const { laneId, ids } = await dueLane(4)
+    const [, tried, lost, young] = ids
+    const own = { code: 'UNABLE_TO_LOCK_ROW', message: 'locked', fields: [] }
+    await sql()`update write set deadline_at = now() - interval '1 s' where id = any (${ids.filter((id) => id !== young)}::uuid[])`
+    await sql()`update write set errors = ${sql().json([own])} where id = ${tried!}`
+    await sql()`update write set lost_in = array[id] where id = ${lost!}`
+    const told: unknown[] = []
+    const telemetry = {
+      ...noTelemetry,
+      ended: (...of: unknown[]) => void told.push(of.join(' ')),
+    }
+    const sessions = { open: broken, refresh: broken }
+    await runLane(runnerWith(sql(), handMadeProvider(), { sessions, telemetry }), laneId, turn())
+    expect(told.sort()).toEqual([
+      'failed NO_WORKING_CONNECTION 1',
+      'failed UNABLE_TO_LOCK_ROW 1',
+      'in_doubt OUTCOME_UNKNOWN 1',
+    ])
+    expect((await states(sql(), ids)).sort()).toEqual(['failed 0', 'failed 0', 'in_doubt 0', 'queued 0'])
   })
 
   it('is due at once when new credentials come just before it is put off', async () => {

@@ -56,7 +56,7 @@ describe('a process that dies in a synchronous call', () => {
   it('before the call: a plain create has failed, since its caller will have tried again', async () => {
     const lane = laneKey()
     const own = submit(lane)
-    await insertSending(sql(), { submission: own, batchId: newId(), worker: 'gone', leaseSeconds: 60 })
+    await insertSending(sql(), { submission: own, batchIds: [newId()], worker: 'gone', leaseSeconds: 60 })
     await endLeases(sql())
     await sweep()
     expect(await states(sql(), [own.writes[0].id])).toEqual(['failed 0'])
@@ -68,7 +68,7 @@ describe('a process that dies in a synchronous call', () => {
     const lane = updates()
     const [earlier] = await addWrites(sql(), [incoming(lane, { recordKey, delaySeconds: 0 })])
     const own = incoming(lane, { recordKey, delaySeconds: 0 })
-    await insertSending(sql(), { submission: own, batchId: newId(), worker: 'gone', leaseSeconds: 60 })
+    await insertSending(sql(), { submission: own, batchIds: [newId()], worker: 'gone', leaseSeconds: 60 })
     await endLeases(sql())
     await sweep()
     expect(await states(sql(), [own.writes[0].id])).toEqual(['queued 0'])

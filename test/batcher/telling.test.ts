@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { triggerOf } from '../../src/batcher/log-batch.ts'
+import { reportGroup, triggerOf } from '../../src/batcher/log-batch.ts'
 import { startSweeper } from '../../src/batcher/sweeper.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
 import { noTelemetry, type SettledWrites } from '../../src/kernel/telemetry.ts'
@@ -75,4 +75,15 @@ describe('why a group left', () => {
       'ahead',
     ])
   })
+})
+
+it('the batch of a synchronous call is told of as the groups that it went in', () => {
+  const told: [string, number][] = []
+  const batch = { members: Array.from({ length: 401 }), lateMs: 0 } as ClaimedBatch
+  reportGroup({ groupSent: (trigger, size) => void told.push([trigger, size]) }, batch, 'synchronous')
+  expect(told).toEqual([
+    ['synchronous', 200],
+    ['synchronous', 200],
+    ['synchronous', 1],
+  ])
 })

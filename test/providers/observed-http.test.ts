@@ -17,6 +17,8 @@ describe('what a request is for', () => {
     ['POST', `${data}/composite/sobjects/Contact`, 'read'],
     ['GET', `${data}/query?q=select+Id+from+Contact`, 'read'],
     ['PATCH', `${data}/sobjects/Contact/003RM000006EncrYAC`, 'record'],
+    ['GET', `${data}/sobjects`, 'read'],
+    ['GET', `${data}/sobjects/Contact/describe`, 'read'],
     ['GET', `${data}/limits`, 'other'],
     ['GET', 'no url', 'other'],
   ])('%s %s: %s', (method, url, operation) => {

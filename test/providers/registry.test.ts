@@ -7,6 +7,7 @@ const provider = (name: string, closed: string[]): Provider => ({
   openSession: () => Promise.reject(new Error('not used')),
   sendGroups: () => Promise.reject(new Error('not used')),
   updateCollision: () => Promise.reject(new Error('not used')),
+  lookUp: () => Promise.reject(new Error('not used')),
   readFields: () => Promise.reject(new Error('not used')),
   close: () => {
     closed.push(name)

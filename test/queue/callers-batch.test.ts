@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { newId } from '../../src/kernel/ids.ts'
 import type { ClaimedBatch } from '../../src/queue/claim-batch.ts'
+import { claimOperation, findQueuedOperation } from '../../src/queue/promote-operation.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import {
   addWrites,
@@ -92,6 +93,42 @@ describe('a caller-built batch', () => {
     const again = (await claim(sql(), laneId, 1)).batch!
     expect(memberIds(again)).toEqual(ids)
     await settle(sql(), again, () => ({}))
+  })
+
+  it('with allOrNone leaves whole though it is larger than a group that forms by itself', async () => {
+    const { ids, laneId } = await add(true, Array.from({ length: 200 }, newId))
+    const { batch, nextDueAt } = await claim(sql(), laneId)
+    expect(memberIds(batch)).toEqual(ids)
+    expect(nextDueAt).toBeNull()
+    await settle(sql(), batch!, () => ({}))
+  })
+
+  it('without allOrNone leaves in groups, however large it is', async () => {
+    const { ids, laneId } = await add(false, Array.from({ length: 230 }, newId))
+    const groups = []
+    for (let group = 0; group < 3; group += 1) groups.push((await claim(sql(), laneId)).batch!)
+    expect(groups.map((batch) => memberIds(batch).length)).toEqual([100, 100, 30])
+    expect(groups.flatMap(memberIds)).toEqual(ids)
+    for (const batch of groups) await settle(sql(), batch, () => ({}))
+  })
+
+  it('is taken over whole or not at all, however many calls it takes', async () => {
+    const { ids, laneId, operationId, key } = await add(false, Array.from({ length: 1_001 }, newId))
+    const operation = (await findQueuedOperation(sql(), key.projectId, operationId))!
+    const take = () =>
+      claimOperation(sql(), operation, { batchIds: [newId(), newId()], worker: 'test', leaseSeconds: 60 })
+    const last = ids.at(-1)!
+    await sql()`update write set state = 'failed', ended_at = now() where id = ${last}`
+    expect(await take()).toBe('sending')
+    const [moved] =
+      await sql()`select count(*)::int as count from write where lane_id = ${laneId} and state = 'sending'`
+    expect(moved).toEqual({ count: 0 })
+    await sql()`update write set state = 'queued', ended_at = null where id = ${last}`
+    const batches = await take()
+    if (typeof batches === 'string') throw new Error(batches)
+    expect(batches.map((batch) => memberIds(batch).length)).toEqual([1_000, 1])
+    expect(batches.flatMap(memberIds)).toEqual(ids)
+    for (const batch of batches) await settle(sql(), batch, () => ({}))
   })
 
   it('without allOrNone sends what can be sent, and holds back only the record that waits', async () => {

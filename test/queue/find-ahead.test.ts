@@ -48,7 +48,7 @@ describe('what is ahead of a write', () => {
     const lane = laneKey({ type: 'update' })
     const sending = async (): Promise<string> => {
       const submission = incoming(lane, { recordKey })
-      await insertSending(sql(), { submission, batchId: newId(), worker: 'test', leaseSeconds: 60 })
+      await insertSending(sql(), { submission, batchIds: [newId()], worker: 'test', leaseSeconds: 60 })
       return submission.writes[0].id
     }
     const watched = async (own: string) => {

@@ -40,7 +40,7 @@ const keyed = (lane: LaneKey, text: string, part: Parameters<typeof incoming>[1]
 })
 
 const send = (submission: Submission) =>
-  insertSending(sql(), { submission, batchId: newId(), worker: 'test', leaseSeconds: 60 })
+  insertSending(sql(), { submission, batchIds: [newId()], worker: 'test', leaseSeconds: 60 })
 
 const stored = async (submissions: Submission[]): Promise<boolean[]> => {
   const rows = await sql()<{ id: string }[]>`

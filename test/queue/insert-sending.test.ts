@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { newId } from '../../src/kernel/ids.ts'
+import type { ClaimedBatch } from '../../src/queue/claim-batch.ts'
 import type { Submission } from '../../src/queue/insert-writes.ts'
 import { insertSending } from '../../src/queue/insert-sending.ts'
 import { lockOrder } from '../../src/queue/record-order.ts'
@@ -26,8 +27,16 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
-const insert = (submission: Submission) =>
-  insertSending(sql(), { submission, batchId: newId(), worker: 'test', leaseSeconds: 60 })
+const insertAll = (submission: Submission, calls: number) => {
+  const batchIds = Array.from({ length: calls }, () => newId())
+  return insertSending(sql(), { submission, batchIds, worker: 'test', leaseSeconds: 60 })
+}
+
+const insert = async (submission: Submission): Promise<ClaimedBatch> => {
+  const [batch, ...others] = await insertAll(submission, 1)
+  expect(others).toEqual([])
+  return batch!
+}
 
 const rowsOf = (ids: string[]) => sql()`
   select id, state, blocked, batch_id as "batchId", lane_id as "laneId", operation_index as place
@@ -154,6 +163,23 @@ describe('recording what a synchronous call writes', () => {
       select o.members, l.id as "laneId" from operation o join lane l on l.operation_id = o.id
       where o.id = ${submission.operation.id}`
     expect(operation).toEqual({ members: ids, laneId: batch.laneId })
+    await expectLanesTrue(sql())
+  })
+
+  it('is claimed in a batch for each call that it takes, as one operation', async () => {
+    const submission = incomingBatch(
+      laneKey(),
+      Array.from({ length: 1_001 }, () => ({})),
+    )
+    const batches = await insertAll(submission, 2)
+    const ids = submission.writes.map((write) => write.id)
+    expect(batches.map(({ members }) => members.length)).toEqual([1_000, 1])
+    expect(batches.flatMap(({ members }) => members.map(({ id }) => id))).toEqual(ids)
+    const rows = await rowsOf(ids)
+    expect(new Set(rows.slice(0, 1_000).map((row): unknown => row['batchId']))).toEqual(
+      new Set([batches[0]!.batchId]),
+    )
+    expect(rows[1_000]).toMatchObject({ batchId: batches[1]!.batchId, place: 1_000, state: 'sending' })
     await expectLanesTrue(sql())
   })
 

@@ -139,7 +139,7 @@ describe('a lane that nothing comes to', () => {
 })
 
 const sendNow = (submission: Submission) =>
-  insertSending(sql(), { submission, batchId: newId(), worker: 'test', leaseSeconds: 60 })
+  insertSending(sql(), { submission, batchIds: [newId()], worker: 'test', leaseSeconds: 60 })
 
 describe('a lane on its way out', () => {
   const removal = (id: string) => (tx: Tx) => tx`delete from lane where id = ${id}`.then(() => undefined)

@@ -16,7 +16,7 @@ import {
 import { waitUntil } from '../support/wait-until.ts'
 import { asks, failure, keyId, updates, useQueue } from './operate-fixture.ts'
 
-const { sql, woken, byHand, rows, states, laneRow, settled } = useQueue()
+const { sql, woken, told, byHand, rows, states, laneRow, settled } = useQueue()
 
 describe('cancelling', () => {
   it('ends a queued write, and the lane counts the others only', async () => {
@@ -77,6 +77,7 @@ describe('cancelling', () => {
     expect(await byHand().cancel(asks(lane, id))).toEqual({ kind: 'moved' })
     // somebody has looked: it was not written
     expect(await rows([id])).toMatchObject([{ state: 'cancelled' }])
+    expect(told).toEqual(['in_doubt OUTCOME_UNKNOWN 1', 'failed SETTLED_BY_HAND 1', 'cancelled CANCELLED 1'])
   })
 
   it('refuses what is being sent or has ended, and says so', async () => {

@@ -57,8 +57,10 @@ export function useQueue() {
     database = await createTestDatabase()
     await refuseIllegalMoves(database.sql)
   })
+  const told: string[] = []
   afterEach(async () => {
     woken.length = 0
+    told.length = 0
     await expectLanesTrue(database.sql)
   })
   afterAll(() => database.drop())
@@ -76,12 +78,19 @@ export function useQueue() {
     sql,
     /** Wake-ups that the moves set. */
     woken,
+    /** What was told of writes that ended: `failed CODE 1`. */
+    told,
     byHand: (): Operate =>
       createOperate({
         sql: sql(),
         nudge: (_tx, wakeups) => {
           woken.push(...wakeups)
           return Promise.resolve()
+        },
+        telemetry: {
+          ended: (...of) => {
+            if (of[2] > 0) told.push(of.join(' '))
+          },
         },
       }),
     rows,

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Tx } from '../../src/db/connect.ts'
 import { newId } from '../../src/kernel/ids.ts'
 import { flushLane } from '../../src/queue/flush-lane.ts'
-import { listBatches, listBatchesStatement } from '../../src/queue/read-batches.ts'
+import { listBatches, listBatchesStatement, type FoundBatches } from '../../src/queue/read-batches.ts'
 import { listLanes, listLanesStatement, readLane } from '../../src/queue/read-lanes.ts'
 import type { WokenLane } from '../../src/queue/record-order.ts'
 import { createTestDatabase, type TestDatabase } from '../support/database.ts'
@@ -11,6 +11,7 @@ import {
   claim,
   expectLanesTrue,
   incoming,
+  incomingBatch,
   laneIdOf,
   laneKey,
   settle,
@@ -94,15 +95,37 @@ it('pages of groups hold each once', async () => {
   const seen = new Set<string>()
   let after: string | null = null
   for (;;) {
-    const batches: { id: string }[] = await listBatches(database.sql, lane.installationId, {
-      size: 10_000,
-      after,
-    })
-    for (const { id } of batches) seen.add(id)
-    after = batches.at(-1)?.id ?? null
-    if (batches.length < 10_000) break
+    const found: FoundBatches = await listBatches(database.sql, lane.installationId, { size: 10_000, after })
+    for (const { id } of found.batches) seen.add(id)
+    after = found.next
+    if (after === null) break
   }
   expect(seen.size).toBe(MANY / 2)
+})
+
+it('a page of large groups ends early, and the next one goes on behind it', async () => {
+  const { sql } = database
+  const key = laneKey()
+  const made: string[] = []
+  for (const count of [3, 2, 4, 1]) {
+    await addWrites(sql, [
+      incomingBatch(
+        key,
+        Array.from({ length: count }, () => ({})),
+      ),
+    ])
+    const [waiting] = await sql<{ id: string }[]>`
+      select id from lane where installation_id = ${key.installationId} and due_at is not null`
+    made.unshift((await claim(sql, waiting!.id)).batch!.batchId)
+  }
+  const pageOf = async (after: string | null, size = 10) => {
+    const { batches, next } = await listBatches(sql, key.installationId, { size, after }, 5)
+    return [batches.map(({ id }) => made.indexOf(id)), next === null ? null : made.indexOf(next)]
+  }
+  expect(await pageOf(null)).toEqual([[0, 1], 1])
+  expect(await pageOf(made[1]!)).toEqual([[2, 3], null])
+  expect(await pageOf(null, 1)).toEqual([[0], 0])
+  expect(await pageOf(made[2]!, 1)).toEqual([[3], null])
 })
 
 describe('a lane', () => {

@@ -45,7 +45,7 @@ const isPathName = (value: unknown): value is string =>
 
 /**
  * What is wrong with an installation's entry for one object (contract section 4), as far as it concerns
- * names and fields: `objectName`, `deletionSettings` and `procedures` are only known here.
+ * names and fields: `objectName` and `deletionSettings` are only known here.
  *
  * @param path JSON pointer of the entry
  */
@@ -66,6 +66,8 @@ export function checkObjectEntry(entry: unknown, path = ''): Issue[] {
   for (const [caller, field] of isJsonObject(fieldMappings) ? Object.entries(fieldMappings) : [])
     if (typeof field === 'string') toProvider.set(foldCase(caller), field)
   issues.push(...checkSettings(selectedFieldSettings, toProvider, `${path}/selectedFieldSettings`))
+  const names = { toProvider, idempotencyField: isApiName(idempotencyField) ? idempotencyField : null }
+  issues.push(...checkProcedures(entry.procedures, names, `${path}/procedures`))
   return issues
 }
 
@@ -162,6 +164,85 @@ function checkDefault(value: unknown, path: string): Issue[] {
   }
   if (given !== 1) issues.push({ path, message: `must have exactly one of ${kinds}` })
   return issues
+}
+
+/** What the fields of an object are known by. */
+interface FieldNames {
+  /** The provider's name by the caller's, in lower case. */
+  toProvider: ReadonlyMap<string, string>
+  idempotencyField: string | null
+}
+
+function checkProcedures(procedures: unknown, names: FieldNames, path: string): Issue[] {
+  if (procedures === undefined) return []
+  if (!isJsonObject(procedures)) return [{ path, message: 'must be an object: procedures by name' }]
+  return Object.entries(procedures).flatMap(([name, procedure]): Issue[] => {
+    const at = pointerTo(path, name)
+    const issues = isCallerName(name) ? [] : [{ path: at, message: `the name ${CALLER_NAME}` }]
+    if (!isJsonObject(procedure)) return [...issues, { path: at, message: 'must be an object' }]
+    const members = Object.entries(procedure)
+    return [
+      ...issues,
+      ...members.flatMap(([key, value]) => checkMember(key, value, names, pointerTo(at, key))),
+    ]
+  })
+}
+
+function checkMember(name: string, value: unknown, names: FieldNames, path: string): Issue[] {
+  switch (name) {
+    case 'fields':
+      return checkProcedureFields(value, names, path)
+    case 'values':
+      return checkValues(value, names, path)
+    case 'allOrNone':
+    case 'allowDuplicates':
+      return typeof value === 'boolean' ? [] : [{ path, message: 'must be true or false' }]
+    case 'mode':
+      return value === 'synchronous' || value === 'asynchronous'
+        ? []
+        : [{ path, message: 'must be one of: synchronous, asynchronous' }]
+    default:
+      return [{ path, message: 'is not a known field' }]
+  }
+}
+
+/** An empty list is one too: such a procedure takes nothing but the record's own name. */
+function checkProcedureFields(fields: unknown, names: FieldNames, path: string): Issue[] {
+  if (!Array.isArray(fields)) return [{ path, message: 'must be a list of fields' }]
+  const seen = new Map<string, string>()
+  return fields.flatMap((field: unknown, index) => checkField(field, names, seen, pointerTo(path, index)))
+}
+
+function checkValues(values: unknown, names: FieldNames, path: string): Issue[] {
+  if (!isJsonObject(values)) return [{ path, message: 'must be an object: values by field name' }]
+  const seen = new Map<string, string>()
+  return Object.entries(values).flatMap(([field, value]) => {
+    const at = pointerTo(path, field)
+    const issues = checkField(field, names, seen, at)
+    if (!isForcedValue(value))
+      issues.push({ path: at, message: 'must be text, a number, true, false or null' })
+    return issues
+  })
+}
+
+const isForcedValue = (value: unknown): boolean =>
+  value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)
+
+/** What is wrong with a field that a procedure names, by the provider's name or the caller's. */
+function checkField(
+  name: unknown,
+  { toProvider, idempotencyField }: FieldNames,
+  seen: Map<string, string>,
+  path: string,
+): Issue[] {
+  const field = typeof name === 'string' ? (toProvider.get(foldCase(name)) ?? name) : name
+  if (typeof name !== 'string' || !isApiName(field))
+    return [{ path, message: `the name ${API_NAME}, or one that is mapped` }]
+  if (isId(field)) return [{ path, message: 'names the record; no procedure needs to' }]
+  if (idempotencyField !== null && foldCase(field) === foldCase(idempotencyField))
+    return [{ path, message: 'is the idempotencyField; the service sets it' }]
+  const same = remember(seen, field, name)
+  return same === null ? [] : [{ path, message: `is the same field as ${quoted(same)}` }]
 }
 
 /**

@@ -1,5 +1,6 @@
 import type { Connection } from 'jsforce/lib/connection.js'
 import type { Clock } from '../../kernel/clock.ts'
+import type { CallAnswer } from '../../model/outcome.ts'
 import type { CallOptions } from '../provider.ts'
 import type { Unanswered } from './answer.ts'
 import type { HttpClient, HttpFailure, HttpOutcome } from './http.ts'
@@ -8,12 +9,14 @@ import { CallTransport } from './transport.ts'
 
 /** One API call. */
 export interface ApiCall {
-  method: 'GET' | 'POST' | 'PATCH' | 'DELETE'
+  method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
   /** Relative to the API version (`/composite`), or from `/services/` on. */
   path: string
   headers: readonly { key: string; value: string }[]
-  /** JSON text, or null for none. */
+  /** Null for none; JSON, unless a `content-type` among the headers says otherwise. */
   body: string | null
+  /** API calls that it counts as (facts 4); 1 when absent. */
+  cost?: number
 }
 
 /**
@@ -41,16 +44,16 @@ export class CallSeries {
   }
 
   /** Never rejects: every ending is an outcome. */
-  async send({ method, path, headers: given, body }: ApiCall): Promise<HttpOutcome> {
+  async send({ method, path, headers: given, body, cost = 1 }: ApiCall): Promise<HttpOutcome> {
     const { signal } = this.#options
     const left = this.#left()
-    if (left > 0 && signal?.aborted !== true) this.calls += 1
+    if (left > 0 && signal?.aborted !== true) this.calls += cost
     const transport = new CallTransport(this.#http, { ...this.#options, timeoutMs: left })
     const headers = Object.fromEntries(given.map(({ key, value }) => [key, value]))
     const request =
       body === null
         ? { method, url: path, headers }
-        : { method, url: path, body, headers: { ...headers, 'content-type': 'application/json' } }
+        : { method, url: path, body, headers: { 'content-type': 'application/json', ...headers } }
     // As text, since the answer is read from the transport, where its status and headers are as well.
     const call = this.#connection.request(request, { transport, responseType: 'text/plain' })
     await call.catch(() => undefined)
@@ -64,8 +67,11 @@ export class CallSeries {
   }
 }
 
+/** A call that was refused as a whole. */
+export type Refused = Extract<CallAnswer, { kind: 'refused' }>
+
 /** A refusal of our own: nothing left this process. */
-export const refusedHere = (code: string, message: string, errorClass: 'auth' | 'permanent'): Unanswered => ({
+export const refusedHere = (code: string, message: string, errorClass: 'auth' | 'permanent'): Refused => ({
   kind: 'refused',
   status: 0,
   errors: [{ code, message, fields: [] }],

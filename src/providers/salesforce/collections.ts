@@ -1,7 +1,5 @@
+import { MAX_REQUEST } from '../../model/write.ts'
 import type { ProviderGroup } from '../provider.ts'
-
-/** The most records of one write call (facts 3). */
-export const MAX_RECORDS = 200
 
 /** A collections call, its path relative to the API version. */
 export interface CollectionsRequest {
@@ -42,8 +40,8 @@ export function segment(name: string, what: string): string {
  */
 export function collectionsRequest(group: ProviderGroup): CollectionsRequest {
   const { objectName, type, externalIdField, allOrNone, records } = group
-  if (records.length === 0 || records.length > MAX_RECORDS) {
-    throw new InvalidGroup(`A call takes 1 to ${MAX_RECORDS} records, not ${records.length}.`)
+  if (records.length === 0 || records.length > MAX_REQUEST) {
+    throw new InvalidGroup(`A call takes 1 to ${MAX_REQUEST} records, not ${records.length}.`)
   }
   if (type === 'delete') return deleteRequest(records, allOrNone)
   const object = segment(objectName, 'object')

@@ -1,22 +1,27 @@
 import { isObject, lostAnswer, parseAnswer, readFailure, readParsed } from './answer.ts'
 import type { Json, ParsedAnswer, Unanswered } from './answer.ts'
+import { areInteractions } from '../../model/engagement.ts'
 import type { ApiUsage, CallAnswer } from '../../model/outcome.ts'
 import type { ProviderGroup } from '../provider.ts'
 import type { CollectionsRequest } from './collections.ts'
 import type { HttpAnswer } from './http.ts'
+import type { InteractionsRequest } from './interactions.ts'
 
-/** A group with the collections call that writes it. */
+/** A group with the call that writes it. */
 export interface PackedGroup {
   group: ProviderGroup
-  request: CollectionsRequest
+  request: CollectionsRequest | InteractionsRequest
 }
 
 /** `@{name.field}`, also with its signs escaped: a composite call fills it in from an earlier subrequest (facts 4). */
 const reference = /(?:@|\\u0040)(?:\{|\\u007b)/i
 
-/** Whether a group can go in a composite call without its records being taken for something else. */
-export const isPackable = ({ request }: PackedGroup): boolean =>
-  request.body === null || !reference.test(request.body)
+/**
+ * Whether a group can go in a composite call: a Connect resource cannot (facts 4), and no record may be taken for
+ * something else there.
+ */
+export const isPackable = ({ group, request }: PackedGroup): boolean =>
+  !areInteractions(group) && (request.body === null || !reference.test(request.body))
 
 const nameOf = (position: number): string => `g${position}`
 

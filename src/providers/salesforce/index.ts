@@ -3,16 +3,22 @@ import type { Logger } from '../../kernel/log.ts'
 import { noTelemetry, type Telemetry } from '../../kernel/telemetry.ts'
 import type { CallAnswer } from '../../model/outcome.ts'
 import type { Session } from '../../model/credentials.ts'
-import type { CallOptions, FieldsRead, Provider } from '../provider.ts'
+import type { CallOptions, FieldsRead, LookedUp, Provider } from '../provider.ts'
+import type { Passed, ProviderRead, ReadingProvider } from '../reading-provider.ts'
 import { lostAnswer, type Unanswered } from './answer.ts'
 import { CallSeries, refusedHere } from './call-series.ts'
 import { updateCollision } from './collisions.ts'
 import { InvalidGroup } from './collections.ts'
 import { ConnectionCache } from './connections.ts'
+import { describeGlobal, describeObject } from './describe.ts'
 import { ExpiringSet } from './expiring-set.ts'
+import { asRead } from './fetch-json.ts'
 import { createHttpClient } from './http.ts'
+import { lookUpInteractions } from './look-up-interactions.ts'
 import { observeHttp } from './observed-http.ts'
 import { OutboundRefused, type OutboundPolicy } from './outbound.ts'
+import { passRequest } from './passed-request.ts'
+import { queryPage } from './query.ts'
 import { readFields } from './read-fields.ts'
 import { sendGroups } from './send-groups.ts'
 import { openSession } from './session.ts'
@@ -41,7 +47,7 @@ export interface SalesforceOptions {
  * in one composite call (facts 3, 4.1), single-record calls where a collision has to be learnt (facts 7.2),
  * retrieve and query for reads. Nothing is retried in here; what to do next is decided by whoever called.
  */
-export function createSalesforceProvider(options: SalesforceOptions): Provider {
+export function createSalesforceProvider(options: SalesforceOptions): Provider & ReadingProvider {
   const { logger, apiVersion = DEFAULT_API_VERSION, allowInsecure, clock = systemClock } = options
   const { telemetry = noTelemetry } = options
   const policy: OutboundPolicy = { allowInsecure }
@@ -79,6 +85,16 @@ export function createSalesforceProvider(options: SalesforceOptions): Provider {
     }
   }
 
+  /** A read: nothing was written, whatever went wrong. */
+  async function read<T>(
+    session: Session,
+    limits: CallOptions,
+    work: (series: CallSeries) => Promise<ProviderRead<T>>,
+  ): Promise<{ answer: ProviderRead<T>; calls: number }> {
+    const { answer, calls } = await run<ProviderRead<T>>(session, limits, work)
+    return { answer: answer.kind === 'read' ? answer : asRead(answer), calls }
+  }
+
   return {
     name: 'salesforce',
     openSession: (credentials, limits) => openSession({ http, policy, clock }, credentials, limits),
@@ -107,6 +123,19 @@ export function createSalesforceProvider(options: SalesforceOptions): Provider {
       // Nothing was written, whatever went wrong.
       return { answer: answer.kind === 'lost' ? { kind: 'not_sent', error: answer.error } : answer, calls }
     },
+    async lookUp(session, lookUp, limits) {
+      const use = { apiVersion, instanceUrl: session.instanceUrl, numeric }
+      const { answer, calls } = await run<LookedUp>(session, limits, (series) =>
+        lookUpInteractions(series, lookUp, use),
+      )
+      return { answer: answer.kind === 'found' ? answer : asRead(answer), calls }
+    },
+    query: (session, asked, limits) => read(session, limits, (series) => queryPage(series, asked)),
+    describeGlobal: (session, limits) => read(session, limits, describeGlobal),
+    describeObject: (session, objectName, limits) =>
+      read(session, limits, (series) => describeObject(series, objectName)),
+    request: (session, request, limits) =>
+      run<Passed>(session, limits, (series) => passRequest(series, request, session, apiVersion)),
     async close() {
       connections.clear()
       await http.close()

@@ -1,5 +1,6 @@
 import type { Clock } from '../../kernel/clock.ts'
 import type { Telemetry } from '../../kernel/telemetry.ts'
+import { INTERACTIONS } from '../../model/engagement.ts'
 import type { HttpClient, HttpRequest } from './http.ts'
 
 /**
@@ -13,8 +14,9 @@ export function operationOf({ method, url }: Pick<HttpRequest, 'method' | 'url'>
   if (call === '/composite') return 'composite'
   // Retrieving many records is a POST too, to the object itself.
   if (/^\/composite\/sobjects\/[^/]+$/.test(call) && method === 'POST') return 'read'
-  if (/^\/composite\/sobjects(\/|$)/.test(call)) return 'collection'
-  if (call.startsWith('/sobjects/')) return 'record'
+  if (/^\/composite\/sobjects(\/|$)/.test(call) || call === '/composite/batch') return 'collection'
+  if (/^\/sobjects(\/[^/]+\/describe)?\/?$/.test(call)) return 'read'
+  if (call.startsWith('/sobjects/') || call === `/${INTERACTIONS}`) return 'record'
   return call.startsWith('/query') ? 'read' : 'other'
 }
 

@@ -1,9 +1,11 @@
 import { normaliseRecordId } from '../../model/salesforce-id.ts'
 import type { FieldRead, FieldsRead } from '../provider.ts'
-import { isObject, parseAnswer, readFailure, type Json, type Unanswered } from './answer.ts'
-import { failedCall, refusedHere, type ApiCall, type CallSeries } from './call-series.ts'
+import type { NotRead } from '../reading-provider.ts'
+import { isObject, type Json, type Unanswered } from './answer.ts'
+import { refusedHere, type CallSeries } from './call-series.ts'
 import { segment } from './collections.ts'
 import type { ExpiringSet } from './expiring-set.ts'
+import { fetchJson, unreadable, type FetchedJson } from './fetch-json.ts'
 import { isSoqlName, keyQueries, quoted } from './soql.ts'
 
 /** The most ids of one retrieve (facts 3). */
@@ -19,20 +21,7 @@ export interface ReadingUse {
 }
 
 /** Rows read, or why not. */
-type Rows = { kind: 'rows'; rows: Json[] } | Unanswered
-
-/** Nothing is written by reading, so an answer that was lost leaves nothing in doubt. */
-const asRead = (answer: Unanswered): Unanswered =>
-  answer.kind === 'lost' ? { kind: 'not_sent', error: answer.error } : answer
-
-const unreadable = (status: number): Unanswered => ({
-  kind: 'not_sent',
-  error: {
-    code: 'UNREADABLE_ANSWER',
-    message: `The provider answered ${status} with what cannot be read.`,
-    fields: [],
-  },
-})
+export type Rows = { kind: 'rows'; rows: Json[] } | Unanswered
 
 /**
  * Reads which fields of records have a value: by record id with a collections retrieve (facts 3), by
@@ -70,7 +59,8 @@ async function readById(series: CallSeries, { objectName, keys, fields }: FieldR
   return { kind: 'read', filled }
 }
 
-type KeyRead = FieldRead & { keyField: string }
+/** A read by a key field. */
+export type KeyRead = FieldRead & { keyField: string }
 
 async function readByKey(series: CallSeries, read: KeyRead, use: ReadingUse): Promise<FieldsRead> {
   const { objectName, keyField, keys, fields } = read
@@ -101,13 +91,24 @@ const wantsNoQuotes = (answer: Rows): boolean =>
   answer.kind === 'refused' &&
   answer.errors.some(({ message }) => /should not be enclosed in quotes/i.test(message))
 
-async function query(series: CallSeries, read: KeyRead, isNumeric: boolean, use: ReadingUse): Promise<Rows> {
+/** The rows whose key field has one of the keys, with the fields that are read: in one call where its line has room. */
+export async function query(
+  series: CallSeries,
+  read: KeyRead,
+  isNumeric: boolean,
+  use: ReadingUse,
+): Promise<Rows> {
   const keys = [...new Set(read.keys.map((key) => key.trim()))].filter((key) => key !== '')
   const literals = keys.map((key) => (isNumeric ? key : quoted(key)))
   const rows: Json[] = []
   for (const first of keyQueries(read, literals, `/services/data/v${use.apiVersion}`.length)) {
     for (let path: string | null = first; path !== null;) {
-      const found: Fetched = await fetchJson(series, { method: 'GET', path, headers: [], body: null })
+      const found: FetchedJson | NotRead = await fetchJson(series, {
+        method: 'GET',
+        path,
+        headers: [],
+        body: null,
+      })
       if (found.kind !== 'json') return found
       const { body, status } = found
       if (!isObject(body) || !Array.isArray(body.records)) return unreadable(status)
@@ -122,25 +123,8 @@ async function query(series: CallSeries, read: KeyRead, isNumeric: boolean, use:
   return { kind: 'rows', rows }
 }
 
-type Fetched = { kind: 'json'; status: number; body: unknown } | Unanswered
-
-async function fetchJson(series: CallSeries, call: ApiCall): Promise<Fetched> {
-  const outcome = await series.send(call)
-  if (outcome.kind === 'failure') return asRead(failedCall(outcome))
-  const parsed = parseAnswer(outcome)
-  if (
-    parsed.status >= 200 &&
-    parsed.status < 300 &&
-    parsed.content === 'other' &&
-    parsed.body !== undefined
-  ) {
-    return { kind: 'json', status: parsed.status, body: parsed.body }
-  }
-  return asRead(readFailure(parsed, 'update'))
-}
-
 /** The value of a field, whatever the spelling of its name. */
-function valueOf(row: Json, field: string): unknown {
+export function valueOf(row: Json, field: string): unknown {
   const wanted = field.toLowerCase()
   return Object.entries(row).find(([name]) => name.toLowerCase() === wanted)?.[1]
 }

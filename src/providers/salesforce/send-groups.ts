@@ -1,3 +1,4 @@
+import { areInteractions } from '../../model/engagement.ts'
 import type { CallAnswer } from '../../model/outcome.ts'
 import { MAX_PACKED } from '../../model/write.ts'
 import type { ProviderGroup } from '../provider.ts'
@@ -5,6 +6,7 @@ import { readAnswer } from './answer.ts'
 import { failedCall, refusedHere, type CallSeries } from './call-series.ts'
 import { collectionsRequest, InvalidGroup } from './collections.ts'
 import { compositeBody, isPackable, readComposite, type PackedGroup } from './composite.ts'
+import { interactionsRequest, readInteractions } from './interactions.ts'
 
 /** A composite body stays below this; 50 MB are refused (facts 6). */
 const MAX_BODY_BYTES = 45_000_000
@@ -35,7 +37,7 @@ export async function sendGroups(
 ): Promise<void> {
   const placed = groups.flatMap((group, position) => {
     try {
-      return [{ group, position, request: collectionsRequest(group) }]
+      return [{ group, position, request: requestOf(group, composite.apiVersion) }]
     } catch (error) {
       if (!(error instanceof InvalidGroup)) throw error
       answers[position] = refusedHere('INVALID_GROUP', error.message, 'permanent')
@@ -48,6 +50,9 @@ export async function sendGroups(
     else for (const { position } of pack) answers[position] = end
   }
 }
+
+const requestOf = (group: ProviderGroup, apiVersion: string): PackedGroup['request'] =>
+  areInteractions(group) ? interactionsRequest(group, apiVersion) : collectionsRequest(group)
 
 /** Groups that go in one call each: consecutive ones, by number and by bytes. */
 export function packsOf<T extends PackedGroup>(groups: readonly T[], maxBytes = MAX_BODY_BYTES): T[][] {
@@ -102,7 +107,7 @@ async function sendPack(
   return end
 }
 
-/** Sends each group as a collections call of its own, until one tells that the others need not be tried. */
+/** Sends each group as a call of its own, until one tells that the others need not be tried. */
 async function sendSingly(
   series: CallSeries,
   pack: readonly Placed[],
@@ -115,7 +120,8 @@ async function sendSingly(
       continue
     }
     const outcome = await series.send({ ...request, headers: group.headers })
-    const answer = outcome.kind === 'failure' ? failedCall(outcome) : readAnswer(outcome, group)
+    const read = areInteractions(group) ? readInteractions : readAnswer
+    const answer = outcome.kind === 'failure' ? failedCall(outcome) : read(outcome, group)
     answers[position] = answer
     end = endOf(answer)
   }

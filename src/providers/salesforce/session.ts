@@ -39,7 +39,7 @@ const serverFaults: ReadonlySet<string> = new Set([
 const turnedAway: ReadonlySet<number> = new Set([420, 425, 429])
 
 /** Runs a check of the outbound policy, its refusal as a permanent session error. */
-function allowed<T>(check: () => T): T {
+export function allowed<T>(check: () => T): T {
   try {
     return check()
   } catch (error) {
@@ -106,19 +106,25 @@ async function postGrant(
 const lostKind = (credentials: OAuthCredentials): SessionError['kind'] =>
   credentials.type === 'oauth2-refresh-token' ? 'ambiguous' : 'transient'
 
-function failedCall(
+/**
+ * The error for a call without a usable answer.
+ *
+ * @param lost what it means when the login host may have done what it was asked for
+ */
+export function failedCall(
   failure: HttpFailure,
-  credentials: OAuthCredentials,
+  lost: SessionError['kind'],
   transport: CallTransport,
 ): SessionError {
   if (failure.code === HOST_NOT_ALLOWED) return new SessionError('permanent', failure.code, failure.message)
   const message = withoutSecrets(failure.message, transport)
   return failure.sent
-    ? new SessionError(lostKind(credentials), failure.code, `The login host's answer was lost: ${message}`)
+    ? new SessionError(lost, failure.code, `The login host's answer was lost: ${message}`)
     : new SessionError('transient', failure.code, `The login host could not be reached: ${message}`)
 }
 
-function parseObject(text: string): Record<string, unknown> {
+/** The JSON object that a text holds; an empty one for anything else. */
+export function parseObject(text: string): Record<string, unknown> {
   try {
     const value: unknown = JSON.parse(text)
     return typeof value === 'object' && value !== null ? (value as Record<string, unknown>) : {}
@@ -127,8 +133,16 @@ function parseObject(text: string): Record<string, unknown> {
   }
 }
 
-/** The error for an answer that holds no session (facts 1.3). */
-function refusal(answer: HttpAnswer, credentials: OAuthCredentials, transport: CallTransport): SessionError {
+/**
+ * The error for an answer that holds no session (facts 1.3).
+ *
+ * @param lost what it means when the login host may have done what it was asked for
+ */
+export function refusal(
+  answer: HttpAnswer,
+  lost: SessionError['kind'],
+  transport: CallTransport,
+): SessionError {
   const { status, headers } = answer
   if (isRedirect(status)) {
     const target = URL.parse(headers.location ?? '')?.host ?? 'another host'
@@ -140,11 +154,7 @@ function refusal(answer: HttpAnswer, credentials: OAuthCredentials, transport: C
   }
   const { error, error_description: description } = parseObject(answer.body)
   if (typeof error === 'string' && status < 500 && !turnedAway.has(status)) {
-    const kind = nothingDone.has(error)
-      ? 'transient'
-      : serverFaults.has(error)
-        ? lostKind(credentials)
-        : 'permanent'
+    const kind = nothingDone.has(error) ? 'transient' : serverFaults.has(error) ? lost : 'permanent'
     const detail = typeof description === 'string' ? `: ${description}` : ''
     const message = withoutSecrets(`The login host refused with ${error}${detail}`, transport)
     return new SessionError(kind, withoutSecrets(error, transport), message)
@@ -154,7 +164,7 @@ function refusal(answer: HttpAnswer, credentials: OAuthCredentials, transport: C
   if (turnedAway.has(status)) return new SessionError('transient', code, message)
   const isRefusal = status >= 400 && status < 500 && status !== 408
   const isPage = /^\s*</.test(answer.body)
-  return new SessionError(isRefusal && !isPage ? 'permanent' : lostKind(credentials), code, message)
+  return new SessionError(isRefusal && !isPage ? 'permanent' : lost, code, message)
 }
 
 /** The org's id, 18 characters, from the identity URL `…/id/<orgId>/<userId>` (facts 1.1); else null. */
@@ -173,7 +183,7 @@ function readSession(
   const token = answer.status === 200 ? parseObject(answer.body) : {}
   const { access_token: accessToken, instance_url: instanceUrl, refresh_token: refreshToken } = token
   if (typeof accessToken !== 'string' || typeof instanceUrl !== 'string')
-    throw refusal(answer, credentials, transport)
+    throw refusal(answer, lostKind(credentials), transport)
   const orgId = orgIdOf(token.id)
   const session: MintedSession = {
     accessToken: checkToken(accessToken),
@@ -204,6 +214,6 @@ export async function openSession(
   const transport = new CallTransport(http, options)
   await postGrant(credentials, loginUrl.href, transport, clock)
   const { outcome } = transport
-  if (outcome.kind === 'failure') throw failedCall(outcome, credentials, transport)
+  if (outcome.kind === 'failure') throw failedCall(outcome, lostKind(credentials), transport)
   return readSession(outcome, credentials, policy, transport)
 }

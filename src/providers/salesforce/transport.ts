@@ -21,7 +21,7 @@ const nothingCame: HttpOutcome = {
 }
 
 /** The fields of a token request that are secret. */
-const secretFields = ['client_secret', 'refresh_token', 'assertion']
+const secretFields = ['client_secret', 'refresh_token', 'assertion', 'code', 'code_verifier']
 
 /** The session's token in a request; of a Salesforce one what follows the org's id, which is none. */
 function tokenOf({ headers }: HttpRequest): string | null {

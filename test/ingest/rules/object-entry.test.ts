@@ -18,7 +18,17 @@ const good = {
     Empty__c: {},
   },
   idempotencyField: 'Write_Id__c',
-  procedures: {},
+  procedures: {
+    Nothing: {},
+    Close: {
+      fields: ['phone', 'External_Id__c'],
+      values: { 'last name': 'x', Score__c: 1.5, Active__c: false, Empty__c: null },
+      allOrNone: true,
+      allowDuplicates: false,
+      mode: 'asynchronous',
+    },
+    'Only values': { fields: [], values: { Phone: '' } },
+  },
 }
 
 describe("an installation's entry for an object", () => {
@@ -88,17 +98,46 @@ describe("an installation's entry for an object", () => {
       { selectedFieldSettings: { A: { default: { numberValue: 1 } } } },
       ['/selectedFieldSettings/A/default/numberValue', '/selectedFieldSettings/A/default'],
     ],
+    [{ procedures: [] }, ['/procedures']],
+    [{ procedures: { P: null } }, ['/procedures/P']],
+    [{ procedures: { '': {}, ' x': 5 } }, ['/procedures/', '/procedures/ x', '/procedures/ x']],
+    [{ procedures: { P: { field: [], mode: 'later' } } }, ['/procedures/P/field', '/procedures/P/mode']],
+    [
+      { procedures: { P: { allOrNone: 1, allowDuplicates: 'true', mode: null, fields: {}, values: [] } } },
+      ['allOrNone', 'allowDuplicates', 'mode', 'fields', 'values'].map((name) => `/procedures/P/${name}`),
+    ],
+    [
+      { procedures: { P: { fields: ['a b', 'ID', 5, 'Name', 'NAME'] } } },
+      [0, 1, 2, 4].map((place) => `/procedures/P/fields/${place}`),
+    ],
+    [
+      {
+        fieldMappings: { n: 'Name', key: 'Id' },
+        procedures: { P: { fields: ['n', 'Name', 'key'], values: { n: 1, name: 2 } } },
+      },
+      ['/procedures/P/fields/1', '/procedures/P/fields/2', '/procedures/P/values/name'],
+    ],
+    [
+      { procedures: { P: { values: { A: {}, B: [], C: undefined, Id: 'x', 'a/b': 1 } } } },
+      ['A', 'B', 'C', 'Id', 'a~1b'].map((name) => `/procedures/P/values/${name}`),
+    ],
+    [
+      { idempotencyField: 'Write_Id__c', procedures: { P: { values: { write_id__c: 'x' } } } },
+      ['/procedures/P/values/write_id__c'],
+    ],
   ])('is refused where it is wrong: %j', (entry, paths) => {
     expect(pathsOf(entry)).toEqual(paths)
   })
 
   it('is checked without ever throwing', () => {
+    const member = fc.constantFrom('fields', 'values', 'allOrNone', 'mode', 'other')
     const part = fc.record(
       {
         mapToName: anyJson,
         fieldMappings: anyJson,
         selectedFieldSettings: anyJson,
         idempotencyField: anyJson,
+        procedures: fc.oneof(anyJson, fc.dictionary(fc.string(), fc.dictionary(member, anyJson))),
       },
       { requiredKeys: [] },
     )
