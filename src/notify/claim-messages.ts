@@ -9,10 +9,12 @@ const MAX_DESTINATIONS = 64
 export interface ClaimLimits {
   /** Messages, in all. */
   slots: number
-  /** Messages to one destination that may be under way at once, whoever sends them. */
+  /** Messages to one destination that may be under way at once, whoever sends them, first retries aside. */
   perDestination: number
   /** The same for one whose last attempt failed: probes, so that it holds no more of anybody's slots. */
   whileFailing: number
+  /** Messages to one destination that may be between the begin of their first try and the end of their first retry. */
+  firstRetries: number
   /** Seconds after which a claim is taken for lost. */
   leaseSeconds: number
 }
@@ -34,6 +36,10 @@ export interface ClaimedMessage {
  * Claims messages that are due, the earliest first for each destination: new events, alone or as digests, and
  * those whose next attempt has come. A row of the outbox is in one message for ever, so every attempt of a
  * message carries the same.
+ *
+ * A first retry waits for nothing but its time, whatever else is due: a message has its place from its first try
+ * until its first retry has ended, and without a free one no first try is begun. So however slow a receiver is
+ * and however much waits for it, a message that failed is tried again as soon as that is due.
  *
  * @param claimId an id that no claim had before
  * @param only destinations to look after; null for all
@@ -75,23 +81,55 @@ async function lockDue(tx: Tx, limits: ClaimLimits, only: string[] | null): Prom
       and (
         -- the first by the index: asked whether any is due, the planner may look through all that waits for anybody
         (
-          select n.due_at from notification n where n.destination_id = d.id and n.state = 'waiting' order by n.due_at limit 1
+          select n.due_at from notification n
+          where n.destination_id = d.id and n.state = 'waiting' and n.attempts = 1 order by n.due_at limit 1
         ) <= now()
         or (
-          select n.due_at from notification n where n.destination_id = d.id and n.state = 'new' order by n.seq limit 1
-        ) <= now()
-        or exists (
-          select from notification n where n.destination_id = d.id and n.state = 'new'
-          order by n.seq offset coalesce(d.digest_records, 1) - 1 limit 1
+          (
+            (
+              select n.due_at from notification n
+              where n.destination_id = d.id and n.state = 'waiting' order by n.due_at limit 1
+            ) <= now()
+            or (
+              (
+                (
+                  select n.due_at from notification n
+                  where n.destination_id = d.id and n.state = 'new' order by n.seq limit 1
+                ) <= now()
+                or exists (
+                  select from notification n where n.destination_id = d.id and n.state = 'new'
+                  order by n.seq offset coalesce(d.digest_records, 1) - 1 limit 1
+                )
+              )
+              and ${firstTried(tx, limits)} < ${limits.firstRetries}::int
+            )
+          )
+          and ${underWay(tx, false)} < ${boundOf(tx, limits)}
         )
       )
-      and (
-        select count(*) from notification n
-        where n.destination_id = d.id and n.claim_id is not null and n.due_at > now()
-      ) < case when d.failing_since is null then ${limits.perDestination}::int else ${limits.whileFailing}::int end
     order by random() limit ${MAX_DESTINATIONS} for no key update of d skip locked`
   return rows.map((row) => row.id)
 }
+
+/** Messages to destination d that are under way: first retries, or the others. */
+const underWay = (tx: Tx, isFirstRetry: boolean) => tx`(
+  select count(*) from notification n
+  where n.destination_id = d.id and n.claim_id is not null and n.due_at > now() and (n.attempts = 2) = ${isFirstRetry}
+)`
+
+/** How many messages to destination d may be under way that are no first retries. */
+const boundOf = (tx: Tx, { perDestination, whileFailing }: ClaimLimits) =>
+  tx`case when d.failing_since is null then ${perDestination}::int else ${whileFailing}::int end`
+
+/** Messages to destination d that hold a place for their first retry, as far as there are places. */
+const firstTried = (tx: Tx, { firstRetries }: ClaimLimits) => tx`(
+  ${underWay(tx, true)} + (
+    select count(*) from (
+      select from notification n
+      where n.destination_id = d.id and n.state = 'waiting' and n.attempts = 1 limit ${firstRetries}
+    ) k
+  )
+)`
 
 interface ClaimedRow extends Omit<DestinationTarget, 'id'> {
   id: string
@@ -104,16 +142,22 @@ interface ClaimedRow extends Omit<DestinationTarget, 'id'> {
 const claimOf = (tx: Tx, destinationIds: string[], claimId: string, limits: ClaimLimits) => tx<ClaimedRow[]>`
   with room as materialized (
     select d.*, coalesce(d.digest_records, 1) as size,
-      greatest(0, case when d.failing_since is null then ${limits.perDestination}::int else ${limits.whileFailing}::int end - (
-        select count(*) from notification n
-        where n.destination_id = d.id and n.claim_id is not null and n.due_at > now()
-      )) as free
+      greatest(0, ${boundOf(tx, limits)} - ${underWay(tx, false)}) as free,
+      greatest(0, ${limits.firstRetries}::int - ${underWay(tx, true)}) as retry_places,
+      greatest(0, ${limits.firstRetries}::int - ${firstTried(tx, limits)}) as first_places
     from destination d where d.id = any (${destinationIds}::uuid[]) and d.enabled
-  ), again as materialized (
-    select n.destination_id, n.id as head, array[n.id] as members, n.due_at, n.is_digest, n.seq
+  ), first_retries as materialized (
+    select n.destination_id, n.id as head, array[n.id] as members, n.due_at, n.is_digest, n.seq, true as is_first_retry
     from room r cross join lateral (
       select * from notification
-      where destination_id = r.id and state = 'waiting' and due_at <= now()
+      where destination_id = r.id and state = 'waiting' and attempts = 1 and due_at <= now()
+      order by due_at limit r.retry_places for update skip locked
+    ) n
+  ), again as materialized (
+    select n.destination_id, n.id, array[n.id], n.due_at, n.is_digest, n.seq, false
+    from room r cross join lateral (
+      select * from notification
+      where destination_id = r.id and state = 'waiting' and attempts > 1 and due_at <= now()
       order by due_at limit r.free for update skip locked
     ) n
   ), fresh as materialized (
@@ -121,20 +165,22 @@ const claimOf = (tx: Tx, destinationIds: string[], claimId: string, limits: Clai
       (row_number() over (partition by r.id order by n.seq) - 1) / r.size as place
     from room r cross join lateral (
       select id, due_at, seq from notification
-      where destination_id = r.id and state = 'new' order by seq limit r.free * r.size for update skip locked
+      where destination_id = r.id and state = 'new'
+      order by seq limit least(r.free, r.first_places) * r.size for update skip locked
     ) n
   ), formed as materialized (
     -- full, or one of them has waited for company long enough
     select destination_id, (array_agg(id order by seq))[1] as head, array_agg(id order by seq) as members,
-      min(due_at) as due_at, is_digest, min(seq) as seq
+      min(due_at) as due_at, is_digest, min(seq) as seq, false as is_first_retry
     from fresh group by destination_id, place, size, is_digest
     having count(*) = size or min(due_at) <= now()
   ), picked as materialized (
     select p.* from (
-      select *, row_number() over (partition by destination_id order by due_at, seq) as turn
-      from (select * from again union all select * from formed) m
+      select *, row_number() over (partition by destination_id order by is_first_retry desc, due_at, seq) as turn,
+        row_number() over (partition by destination_id, is_first_retry order by due_at, seq) as place
+      from (select * from first_retries union all select * from again union all select * from formed) m
     ) p join room r on r.id = p.destination_id
-    where p.turn <= r.free order by p.turn, p.due_at limit ${limits.slots}
+    where p.is_first_retry or p.place <= r.free order by p.turn, p.due_at limit ${limits.slots}
   ), packed as (
     update notification n set state = 'packed', head_id = p.head
     from (select head, unnest(members) as id from picked) p

@@ -3,6 +3,7 @@ import type { Clock } from '../kernel/clock.ts'
 import { messageOf } from '../kernel/errors.ts'
 import { newId } from '../kernel/ids.ts'
 import type { Logger } from '../kernel/log.ts'
+import type { Telemetry } from '../kernel/telemetry.ts'
 import { NOTIFICATION_CHANNEL } from '../model/notification.ts'
 import { claimMessages, type ClaimedMessage } from './claim-messages.ts'
 import { bodyOf, postSigned } from './message.ts'
@@ -18,6 +19,9 @@ import { releaseMessages, settleDelivered, settleFailed, type FailedAttempt } fr
  *   due when its operation ends, a message that failed at the end of its backoff. So new events begin in their
  *   order, and one that the receiver will never take holds nobody up. Since several are under way at once, they
  *   may still arrive in another order.
+ * - A message that failed for the first time is not part of that: it is tried again as soon as it is due, before
+ *   anything else of its destination (see claim-messages.ts). What a receiver asks for (`Retry-After`) is done as
+ *   far as the first retry stays within its 30 s.
  * - One destination has a bounded number of messages under way, in all processes together, and only a few once
  *   an attempt has failed. A process has a bounded number of slots: it takes that many hanging receivers to use
  *   them up.
@@ -31,23 +35,29 @@ export interface DispatchSettings {
   pollMs: number
   /** Messages that this process may have under way. */
   slots: number
-  /** Messages that a destination may have under way, and one whose last attempt failed. */
+  /** Messages that a destination may have under way, and one whose last attempt failed; first retries aside. */
   perDestination: number
   whileFailing: number
+  /** Messages of a destination that may be between their first try and the end of their first retry. */
+  firstRetries: number
   /** Seconds after which a claim is taken for lost; more than an attempt may take. */
   leaseSeconds: number
-  /** Upper bounds of the waits between attempts, in seconds: the first, by what each next one grows, and the last. */
-  retry: { firstSeconds: number; factor: number; maxSeconds: number }
+  /**
+   * Upper bounds of the waits between attempts, in seconds: the first, by what each next one grows, and the last;
+   * and what a receiver may ask the first wait to be.
+   */
+  retry: { firstSeconds: number; factor: number; maxSeconds: number; askedFirstSeconds: number }
 }
 
-/** The first retry comes within 20 s and a poll; about twenty attempts fit into a day. */
+/** The first retry comes within 10 s and a poll, or 25 s where the receiver asks for it; about twenty attempts fit into a day. */
 export const defaultDispatch: DispatchSettings = {
   pollMs: 1_000,
-  slots: 128,
+  slots: 256,
   perDestination: 8,
   whileFailing: 2,
+  firstRetries: 32,
   leaseSeconds: TIMEOUT_MS / 1000 + 15,
-  retry: { firstSeconds: 20, factor: 2.5, maxSeconds: 7_200 },
+  retry: { firstSeconds: 10, factor: 2.5, maxSeconds: 7_200, askedFirstSeconds: 25 },
 }
 
 /** What {@link startDispatcher} needs. */
@@ -58,6 +68,7 @@ export interface DispatcherOptions {
   clock: Clock
   logger: Logger
   random: () => number
+  telemetry?: Pick<Telemetry, 'delivered' | 'deliveryGivenUp' | 'destinationOff'>
   settings?: Partial<DispatchSettings>
 }
 
@@ -103,6 +114,13 @@ export function retryDelay(
   const bound = Math.min(retry.maxSeconds, retry.firstSeconds * retry.factor ** Math.min(attempts - 1, 40))
   return bound * (0.5 + random / 2)
 }
+
+/** Seconds that a receiver may keep the next attempt off: not past the last wait, nor the first retry past its time. */
+const askedDelay = (
+  attempts: number,
+  { retry }: Pick<DispatchSettings, 'retry'>,
+  retryAfterSeconds: number | null,
+): number => Math.min(retryAfterSeconds ?? 0, attempts === 1 ? retry.askedFirstSeconds : retry.maxSeconds)
 
 class Dispatching {
   readonly #options: DispatcherOptions
@@ -195,6 +213,8 @@ class Dispatching {
     const posted = await this.#post(message)
     if (posted.error !== null && this.#cut.signal.aborted) return
     const durationMs = Math.round(clock.monotonic() - begun)
+    const result = posted.error === null ? 'delivered' : posted.status === null ? 'unanswered' : 'refused'
+    this.#options.telemetry?.delivered(result, durationMs / 1000)
     if (posted.error === null) await this.#delivered(message, posted, durationMs)
     else await this.#failed(message, posted, posted.error, durationMs)
   }
@@ -217,7 +237,7 @@ class Dispatching {
   }
 
   async #failed(message: ClaimedMessage, posted: Posted, error: string, durationMs: number): Promise<void> {
-    const { sql, logger, random } = this.#options
+    const { sql, logger, random, telemetry } = this.#options
     const { id, claimId, attempts, target } = message
     const delaySeconds = retryDelay(attempts, this.#settings, random())
     const attempt: FailedAttempt = {
@@ -226,18 +246,23 @@ class Dispatching {
       status: posted.status,
       error,
       delaySeconds,
+      askedSeconds: askedDelay(attempts, this.#settings, posted.retryAfterSeconds),
       isGone: posted.status === 410,
     }
     const failed = await this.#record(() => settleFailed(sql, attempt))
     const { isOver, failsNow, disabled } = failed ?? { isOver: false, failsNow: false, disabled: null }
     const line = { ...lineOf(message), status: posted.status, error, durationMs }
-    if (isOver) logger.warn(line, 'a notification was given up')
-    else logger.debug({ ...line, delaySeconds: Math.round(delaySeconds) }, 'a notification was not delivered')
+    if (isOver) {
+      telemetry?.deliveryGivenUp()
+      logger.warn(line, 'a notification was given up')
+    } else
+      logger.debug({ ...line, delaySeconds: Math.round(delaySeconds) }, 'a notification was not delivered')
     // Once, not for every message that waits for it.
     const { id: destinationId } = target
     if (failsNow) logger.warn({ destinationId, status: posted.status, error }, 'a destination fails')
-    if (disabled !== null)
-      logger.warn({ destinationId, reason: disabled, error }, 'a destination was switched off')
+    if (disabled === null) return
+    telemetry?.destinationOff(disabled)
+    logger.warn({ destinationId, reason: disabled, error }, 'a destination was switched off')
   }
 
   /** Null when the database stays away: the claim runs out, and the message is sent again. */

@@ -1,6 +1,11 @@
 import { Webhook } from 'standardwebhooks'
+import type {
+  DestinationTestEvent,
+  WriteDone,
+  WriteDoneDigest,
+  WriteDoneEvent,
+} from '../contract/notifications.ts'
 import { messageOf } from '../kernel/errors.ts'
-import type { OutcomeData } from '../model/notification.ts'
 import type { DestinationTarget } from './destinations.ts'
 import type { Posted, Poster } from './post-message.ts'
 import { secretPurpose, type SecretCipher } from './secrets.ts'
@@ -12,9 +17,9 @@ export interface Message {
 }
 
 /** An event as the outbox keeps it. */
-export type StoredData = Omit<OutcomeData, 'reference'> & { reference: string | null }
+export type StoredData = Omit<WriteDone, 'reference'> & { reference: string | null }
 
-const toData = ({ reference, ...data }: StoredData): OutcomeData => ({
+const toData = ({ reference, ...data }: StoredData): WriteDone => ({
   ...data,
   ...(reference !== null && { reference }),
 })
@@ -22,16 +27,16 @@ const toData = ({ reference, ...data }: StoredData): OutcomeData => ({
 /** The body of a message with these events; one that is no digest has one (contract section 7). */
 export function bodyOf(events: StoredData[], isDigest: boolean): string {
   const data = events.map(toData)
-  return JSON.stringify(
-    isDigest
-      ? { notificationType: 'write.async.done.digest', data }
-      : { notificationType: 'write.async.done', data: data[0] },
-  )
+  if (isDigest) return textOf({ notificationType: 'write.async.done.digest', data })
+  if (data[0] === undefined) throw new TypeError('A message without an event says nothing.')
+  return textOf({ notificationType: 'write.async.done', data: data[0] })
 }
+
+const textOf = (body: WriteDoneEvent | WriteDoneDigest | DestinationTestEvent): string => JSON.stringify(body)
 
 /** The body of the message that only says that messages arrive. */
 export const testBody = (projectId: string, { id, name }: Pick<DestinationTarget, 'id' | 'name'>): string =>
-  JSON.stringify({
+  textOf({
     notificationType: 'destination.test',
     data: { projectId, destinationId: id, destinationName: name },
   })
@@ -52,7 +57,8 @@ export async function postSigned(
   try {
     signatures = signersOf(target, cipher).map((webhook) => webhook.sign(id, new Date(now), body))
   } catch (error) {
-    return { status: null, body: '', error: `The signing secret cannot be read: ${messageOf(error)}` }
+    const text = `The signing secret cannot be read: ${messageOf(error)}`
+    return { status: null, body: '', error: text, retryAfterSeconds: null }
   }
   const headers = {
     'content-type': 'application/json',

@@ -17,6 +17,8 @@ export interface Posted {
   body: string
   /** Why there was no answer, or why it does not count as taken; null when the receiver took the message. */
   error: string | null
+  /** Seconds that a receiver with too much to do (429, 503) asked to be left alone; null when it did not. */
+  retryAfterSeconds: number | null
 }
 
 /** Posts messages to receivers; see {@link createPoster}. */
@@ -67,7 +69,13 @@ export function createPoster({ policy, clock, timeoutMs = TIMEOUT_MS }: PosterOp
     // The status has said it all: a body that does not come, or has no end, changes nothing.
     const begun = await beginningOf(answer.body).catch(() => '')
     const isTaken = status >= 200 && status < 300
-    return { status, body: begun, error: isTaken ? null : `The receiver answered ${status}.` }
+    const asked = status === 429 || status === 503 ? answer.headers['retry-after'] : undefined
+    return {
+      status,
+      body: begun,
+      error: isTaken ? null : `The receiver answered ${status}.`,
+      retryAfterSeconds: readRetryAfter([asked].flat()[0], clock.now()),
+    }
   }
 
   return {
@@ -80,13 +88,27 @@ export function createPoster({ policy, clock, timeoutMs = TIMEOUT_MS }: PosterOp
         const either = signal === undefined ? cut.signal : AbortSignal.any([cut.signal, signal])
         return await exchange(target, headers, body, either)
       } catch (error) {
-        return { status: null, body: '', error: textOf(error) }
+        return { status: null, body: '', error: textOf(error), retryAfterSeconds: null }
       } finally {
         cancel()
       }
     },
     close: () => agent.destroy(),
   }
+}
+
+/**
+ * What a `Retry-After` asks for, seconds or a date (RFC 9110, 10.2.3).
+ *
+ * @param now milliseconds
+ * @returns seconds from now; null for none, and for one that says nothing
+ */
+export function readRetryAfter(text: string | undefined, now: number): number | null {
+  if (text === undefined) return null
+  if (/^\d+$/.test(text)) return Number(text)
+  // Digits alone are no date, and neither is anything without a name of a month.
+  const at = /[A-Za-z]{3}/.test(text) ? Date.parse(text) : Number.NaN
+  return Number.isNaN(at) ? null : Math.max(0, (at - now) / 1000)
 }
 
 /** At most {@link KEPT_BYTES} of a body; the connection of a longer one is closed. */

@@ -17,6 +17,8 @@ export interface FailedAttempt extends Attempt {
   error: string
   /** Until the next attempt. */
   delaySeconds: number
+  /** Seconds that the receiver asked to be left alone; it is not tried sooner, while its time lasts. 0 for none. */
+  askedSeconds: number
   /** Whether the receiver said that it is gone for good. */
   isGone: boolean
 }
@@ -66,10 +68,10 @@ export async function settleDelivered(sql: Sql, { id, claimId, status }: Attempt
  * @returns null when the claim was taken for lost meanwhile
  */
 export async function settleFailed(sql: Sql, attempt: FailedAttempt): Promise<Failed | null> {
-  const { id, claimId, status, error, delaySeconds, isGone } = attempt
+  const { id, claimId, status, error, delaySeconds, askedSeconds, isGone } = attempt
   const [row] = await sql<Failed[]>`
     with failed as materialized (
-      select id, destination_id,
+      select id, destination_id, begun_at + make_interval(hours => ${PERSISTENCE_HOURS}) as ends_at,
         begun_at + make_interval(hours => ${PERSISTENCE_HOURS}) <= now() + make_interval(secs => ${delaySeconds}) as is_over
       from notification where id = ${id} and claim_id = ${claimId} and state = 'waiting'
       for update
@@ -91,7 +93,11 @@ export async function settleFailed(sql: Sql, attempt: FailedAttempt): Promise<Fa
     update notification n set claim_id = null, status = ${status}, error = ${error},
       state = case when f.is_over then 'failed' else 'waiting' end,
       ended_at = case when f.is_over then now() end,
-      due_at = now() + make_interval(secs => ${delaySeconds})
+      -- what a receiver asks for takes no attempt from a message
+      due_at = greatest(
+        now() + make_interval(secs => ${delaySeconds}),
+        least(now() + make_interval(secs => ${askedSeconds}), f.ends_at)
+      )
     from failed f
     where n.id = f.id
     returning f.is_over as "isOver", coalesce((select is_new from fails), false) as "failsNow",

@@ -15,10 +15,16 @@ beforeEach(async () => {
   await database.sql`delete from destination`
 })
 
-const limits: ClaimLimits = { slots: 100, perDestination: 8, whileFailing: 2, leaseSeconds: 30 }
+const limits: ClaimLimits = {
+  slots: 100,
+  perDestination: 8,
+  whileFailing: 2,
+  firstRetries: 32,
+  leaseSeconds: 30,
+}
 const claim = (part: Partial<ClaimLimits> = {}, only: string[] | null = null) =>
   claimMessages(database.sql, newId(), { ...limits, ...part }, only)
-const failing = { status: 500, error: 'no', delaySeconds: 20, isGone: false }
+const failing = { status: 500, error: 'no', delaySeconds: 20, askedSeconds: 0, isGone: false }
 const state = async (id: string) => {
   const [row] = await database.sql<
     { state: string; attempts: number; claimed: boolean; inSeconds: number; error: string | null }[]
@@ -89,10 +95,56 @@ describe('claiming', () => {
   it('probes a destination that fails, with a few', async () => {
     const id = await projectWith(database.sql)
     await putEvents(database.sql, id, 20)
-    // Again and for the first time together.
-    for (const one of await claim()) await settleFailed(database.sql, { ...one, ...failing, delaySeconds: 0 })
-    expect(await claim()).toHaveLength(2)
+    const failAll = async () => {
+      const claimed = await claim()
+      for (const one of claimed) await settleFailed(database.sql, { ...one, ...failing, delaySeconds: 0 })
+      return claimed
+    }
+    expect(await failAll()).toHaveLength(8)
+    // Their first retries come in time all the same; beside them two that are new.
+    const attempts = (await failAll()).map((one) => one.attempts)
+    expect(attempts.sort()).toEqual([1, 1, 2, 2, 2, 2, 2, 2, 2, 2])
+    // From then on no more than two, but for the first retries of the last two.
+    expect((await claim()).filter((one) => one.attempts !== 2)).toHaveLength(2)
     expect(await claim()).toEqual([])
+  })
+
+  it('tries again what failed once as soon as it is due, before all that waits', async () => {
+    const id = await projectWith(database.sql)
+    const events = await putEvents(database.sql, id, 100)
+    const first = await claim()
+    for (const one of first) await settleFailed(database.sql, { ...one, ...failing })
+    const probes = await claim()
+    expect(probes.map((one) => one.id).sort()).toEqual(events.slice(8, 10).sort())
+    // The probes hang, and there is room for no other: but these are due.
+    for (const { id: failed } of first) await runOut(failed)
+    const again = await claim({ slots: 5 })
+    expect(again.map((one) => one.attempts)).toEqual([2, 2, 2, 2, 2])
+    expect((await claim()).map((one) => one.attempts)).toEqual([2, 2, 2])
+    expect(await claim()).toEqual([])
+    // One that fails a second time waits for its turn like any other.
+    await settleFailed(database.sql, { ...again[0]!, ...failing, delaySeconds: 0 })
+    expect(await claim()).toEqual([])
+  })
+
+  it('begins no first try that has no place for its first retry', async () => {
+    const id = await projectWith(database.sql)
+    await putEvents(database.sql, id, 20)
+    const few = { firstRetries: 3, whileFailing: 8 }
+    const first = await claim(few)
+    expect(first).toHaveLength(3)
+    for (const one of first) await settleFailed(database.sql, { ...one, ...failing })
+    expect(await claim(few)).toEqual([])
+    for (const one of first) await runOut(one.id)
+    const again = await claim(few)
+    expect(again.map((one) => one.attempts)).toEqual([2, 2, 2])
+    expect(await claim(few)).toEqual([])
+    // Its first retry is behind it: a place is free.
+    await settleFailed(database.sql, { ...again[0]!, ...failing })
+    expect((await claim(few)).map((one) => one.attempts)).toEqual([1])
+    await settleDelivered(database.sql, { ...again[1]!, status: 200 })
+    expect((await claim(few)).map((one) => one.attempts)).toEqual([1])
+    expect(await claim(few)).toEqual([])
   })
 
   it('forms digests that are full, and those that have waited, of what came first', async () => {
@@ -148,6 +200,24 @@ describe('what is recorded', () => {
     expect(await settleFailed(database.sql, { ...last!, ...failing })).toMatchObject({ isOver: true })
     expect(await state(event!)).toMatchObject({ state: 'failed', attempts: 2 })
     expect(await claim()).toEqual([])
+  })
+
+  it('a receiver may ask for a later attempt, not for none', async () => {
+    const id = await projectWith(database.sql)
+    const [event] = await putEvents(database.sql, id, 1)
+    const fail = async (askedSeconds: number, passedHours: number) => {
+      await runOut(event!)
+      await database.sql`
+        update notification set begun_at = now() - make_interval(secs => ${passedHours * 3_600}) where id = ${event!}`
+      const [claimed] = await claim()
+      const failed = await settleFailed(database.sql, { ...claimed!, ...failing, askedSeconds })
+      return [failed!.isOver, (await state(event!)).inSeconds]
+    }
+    expect(await fail(10, 0)).toEqual([false, 20])
+    expect(await fail(3_600, 1)).toEqual([false, 3_600])
+    // Its day ends in half an hour: it has a last attempt then.
+    expect(await fail(3_600, 23.5)).toEqual([false, 1_800])
+    expect((await fail(3_600, 24))[0]).toBe(true)
   })
 
   it('however long an event lay without anybody to send it, it has its day', async () => {

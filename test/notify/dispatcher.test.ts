@@ -79,8 +79,66 @@ it('tries again by itself', async () => {
   at.behave(() => ((calls += 1) < 3 ? 500 : 204))
   const destination = await projectWith(database.sql, { url: at.url })
   await putEvents(database.sql, destination, 1)
-  await dispatch({ retry: { firstSeconds: 0.2, factor: 1, maxSeconds: 1 } })
+  await dispatch({ retry: { firstSeconds: 0.2, factor: 1, maxSeconds: 1, askedFirstSeconds: 1 } })
   await waitUntil(async () => (await delivered()) === 1, { timeoutMs: 10_000, what: 'the delivery' })
   expect(at.got).toHaveLength(3)
   expect(new Set(at.got.map(({ id, text }) => `${id} ${text}`)).size).toBe(1)
+})
+
+it('tries each message again in time, although the receiver hangs and a long backlog waits for it', async () => {
+  at.behave(() => 'hang')
+  const destination = await projectWith(database.sql, { url: at.url })
+  await putEvents(database.sql, destination, 300)
+  const timeoutMs = 200
+  const delayMs = 100
+  await dispatch(
+    { retry: { firstSeconds: delayMs / 1000, factor: 100, maxSeconds: 600, askedFirstSeconds: 1 } },
+    timeoutMs,
+  )
+  await waitUntil(() => timesOf(at).filter((times) => times.length > 1).length >= 20, {
+    timeoutMs: 20_000,
+    what: 'twenty first retries',
+  })
+  const gaps = timesOf(at).flatMap(([first, second]) => (second === undefined ? [] : [second - first!]))
+  // Behind the backlog, two at a time, they would come after half a minute.
+  expect(Math.max(...gaps)).toBeLessThan(timeoutMs + delayMs + 3_000)
+})
+
+/** When each message came, of its attempts in their order. */
+const timesOf = ({ got }: Receiver): number[][] =>
+  [...Map.groupBy(got, ({ id }) => id).values()].map((attempts) => attempts.map((one) => one.at))
+
+it('leaves a receiver alone for as long as it asks, within bounds', async () => {
+  const dueIn = async (attempts: number): Promise<number> => {
+    let seconds = 0
+    const read = async () => {
+      const [row] = await database.sql<{ seconds: number }[]>`
+        select extract(epoch from due_at - now())::float8 as seconds from notification
+        where attempts = ${attempts} and claim_id is null`
+      seconds = row?.seconds ?? 0
+      return row !== undefined
+    }
+    await waitUntil(read, { timeoutMs: 10_000, what: `attempt ${attempts}` })
+    return seconds
+  }
+  const asked = [
+    { status: 429, retryAfter: '3600' },
+    { status: 503, retryAfter: new Date(Date.now() + 40_000).toUTCString() },
+    // Of other answers it says nothing of the next attempt.
+    { status: 500, retryAfter: '3600' },
+  ]
+  at.behave(() => asked[at.got.length - 1] ?? 204)
+  const destination = await projectWith(database.sql, { url: at.url })
+  const [event] = await putEvents(database.sql, destination, 1)
+  await dispatch({ retry: { firstSeconds: 1, factor: 1, maxSeconds: 600, askedFirstSeconds: 25 } })
+  // The first retry comes within 30 s whatever is asked for.
+  const next = () => database.sql`update notification set due_at = now() where id = ${event!}`
+  const first = await dueIn(1)
+  await next()
+  const second = await dueIn(2)
+  await next()
+  const third = await dueIn(3)
+  expect([first, second, third].map((seconds) => Math.ceil(seconds / 10) * 10)).toEqual([30, 40, 10])
+  await next()
+  await waitUntil(async () => (await delivered()) === 1, { timeoutMs: 10_000, what: 'the delivery' })
 })

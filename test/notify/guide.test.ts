@@ -5,7 +5,7 @@ import { createServer, type AddressInfo } from 'node:net'
 import { resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { promisify } from 'node:util'
-import { afterAll, beforeAll, expect, it } from 'vitest'
+import { afterAll, beforeAll, expect, it, onTestFinished } from 'vitest'
 import { ADMIN_KEY, caller, startService, type Service } from '../support/service.ts'
 
 const root = resolve(import.meta.dirname, '../..')
@@ -46,6 +46,8 @@ it("the guide's destination tells the guide's receiver what the guide shows", as
     env: { PORT, WEBHOOK_SECRET: secret },
     stdio: ['ignore', 'pipe', 'inherit'],
   })
+  // A test that waits in vain is not let to its end.
+  onTestFinished(() => void child.kill())
   try {
     const lines = createInterface(child.stdout)[Symbol.asyncIterator]()
     const next = async (): Promise<string> => String((await lines.next()).value)

@@ -127,8 +127,9 @@ it('a synchronous call whose process is gone is told of: nobody else hears of it
   const end = async (onlyExpired: boolean): Promise<string> => {
     const submission = incoming(mine)
     const batchId = newId()
-    const claim = { batchId, worker: 'gone', leaseSeconds: 60 }
-    const { laneId } = await insertSending(sql, { submission, ...claim })
+    const claim = { batchIds: [batchId], worker: 'gone', leaseSeconds: 60 }
+    const [batch] = await insertSending(sql, { submission, ...claim })
+    const { laneId } = batch!
     if (onlyExpired) await sql`update batch set lease_until = now() where id = ${batchId}`
     const facts = { batchId, laneId, installationId, keyed: false, onlyExpired }
     const ids = submission.writes.map(({ id }) => id)

@@ -2,7 +2,7 @@ import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { systemClock } from '../../src/kernel/clock.ts'
-import { createPoster, type Poster } from '../../src/notify/post-message.ts'
+import { createPoster, readRetryAfter, type Poster } from '../../src/notify/post-message.ts'
 
 let server: Server
 let calls: number
@@ -39,6 +39,7 @@ it('an answer that does not come is given up in time', async () => {
     status: null,
     body: '',
     error: 'The receiver did not answer within 0.15 s.',
+    retryAfterSeconds: null,
   })
 })
 
@@ -56,7 +57,7 @@ it('a status is enough: a body without an end is not waited for', async () => {
     response.writeHead(200)
     response.flushHeaders()
   }
-  expect(await post(poster(true, 200))).toEqual({ status: 200, body: '', error: null })
+  expect(await post(poster(true, 200))).toMatchObject({ status: 200, body: '', error: null })
 })
 
 it('only 2xx is taken, and a redirect leads nowhere', async () => {
@@ -108,4 +109,21 @@ it('what cannot be reached is told in words, without the URL', async () => {
   expect(posted.status).toBeNull()
   expect(posted.error).toContain('ECONNREFUSED')
   expect(posted.error).not.toContain('secret')
+})
+
+it('what a receiver asks for is read as seconds or as a date, and nonsense as nothing', () => {
+  const now = Date.UTC(2026, 0, 31, 12)
+  const read = (text: string | undefined) => readRetryAfter(text, now)
+  expect(['0', '120', 'Sat, 31 Jan 2026 12:00:30 GMT', 'Sat, 31 Jan 2026 11:00:00 GMT'].map(read)).toEqual([
+    0, 120, 30, 0,
+  ])
+  expect([undefined, '', 'soon', '-1', '1.5', '2026', '2026-02-01'].map(read)).toEqual([
+    null,
+    null,
+    null,
+    null,
+    null,
+    2026,
+    null,
+  ])
 })

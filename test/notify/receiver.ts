@@ -7,14 +7,17 @@ import { waitUntil } from '../support/wait-until.ts'
 /** A message as a receiver got it. */
 export interface Received {
   id: string
+  /** When it came, in milliseconds of no particular clock. */
+  at: number
   headers: Record<string, string>
   /** As it came. */
   text: string
   body: { notificationType: string; data: Record<string, unknown> & Record<string, unknown>[] }
 }
 
-/** What a receiver does with a message: the status, or `hang` for no answer at all. */
-export type Behaviour = (message: Received) => number | 'hang' | 'cut' | Promise<number | 'hang' | 'cut'>
+/** What a receiver does with a message: the status, with a `Retry-After` or without, or `hang` for no answer at all. */
+export type Does = number | { status: number; retryAfter: string } | 'hang' | 'cut'
+export type Behaviour = (message: Received) => Does | Promise<Does>
 
 /** A webhook receiver over real HTTP. */
 export interface Receiver {
@@ -39,7 +42,8 @@ async function read(request: IncomingMessage): Promise<Received> {
   for await (const chunk of request) chunks.push(chunk as Buffer)
   const text = Buffer.concat(chunks).toString('utf8')
   const headers = request.headers as Record<string, string>
-  return { id: headers['webhook-id'] ?? '', headers, text, body: JSON.parse(text) as Received['body'] }
+  const at = performance.now()
+  return { id: headers['webhook-id'] ?? '', at, headers, text, body: JSON.parse(text) as Received['body'] }
 }
 
 /** The operations that a message tells of. */
@@ -70,10 +74,12 @@ export async function startReceiver(): Promise<Receiver> {
     const does = await behaviour(message)
     if (does === 'hang') return
     if (does === 'cut') return void request.socket.destroy()
-    if (does >= 200 && does < 300) for (const id of operationsOf(message)) taken.add(id)
-    response.statusCode = does
-    if (does >= 300 && does < 400) response.setHeader('location', 'http://127.0.0.1:1/')
-    response.end(does === 204 ? '' : `answered ${does}`)
+    const status = typeof does === 'number' ? does : does.status
+    if (status >= 200 && status < 300) for (const id of operationsOf(message)) taken.add(id)
+    response.statusCode = status
+    if (typeof does !== 'number') response.setHeader('retry-after', does.retryAfter)
+    if (status >= 300 && status < 400) response.setHeader('location', 'http://127.0.0.1:1/')
+    response.end(status === 204 ? '' : `answered ${status}`)
   }
   const make = () =>
     createServer((request, response) => {
