@@ -10,7 +10,6 @@ export interface Issue {
  */
 export const errorCatalogue = {
   INVALID_REQUEST: { title: 'The request is invalid', retryable: false },
-  NOT_SUPPORTED_YET: { title: 'This part of the interface is not supported yet', retryable: false },
   UNAUTHENTICATED: { title: 'No valid API key', retryable: false },
   FORBIDDEN: { title: 'Not allowed', retryable: false },
   NOT_FOUND: { title: 'Not found', retryable: false },
@@ -24,6 +23,7 @@ export const errorCatalogue = {
   NO_WORKING_CONNECTION: { title: 'The installation has no working connection', retryable: false },
   TOO_MUCH_QUEUED: { title: 'Too much is queued', retryable: true },
   PROVIDER_UNREACHABLE: { title: 'The provider could not be reached', retryable: true },
+  INVALID_SESSION_ID: { title: 'The provider refused a new session too', retryable: false },
   OUTCOME_UNKNOWN: { title: 'It is not known whether the write was made', retryable: false },
   STILL_TRYING: { title: 'The write is still being tried', retryable: false },
   RECORD_BUSY: { title: 'An earlier write to the same record is not done', retryable: true },

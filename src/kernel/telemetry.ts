@@ -20,10 +20,16 @@ export interface Telemetry {
   callMade: (writes: number, apiCalls: number) => void
   /** What became of writes was recorded. */
   settled: (settled: SettledWrites) => void
-  /** Writes ended without having been sent, all with one code. */
-  ended: (outcome: 'failed' | 'cancelled', code: string, writes: number) => void
+  /** Writes ended otherwise than by a call, all with one code: {@link BY_HAND} for those that somebody settled. */
+  ended: (outcome: EndedAs, code: string, writes: number) => void
   /** A batch was taken from a process that gave no sign of life; `started`: its call may have gone out. */
   rescued: (started: boolean) => void
+  /** A notification was posted. */
+  delivered: (result: DeliveryResult, seconds: number) => void
+  /** A notification was given up after its day of attempts. */
+  deliveryGivenUp: () => void
+  /** A destination was switched off for what its receiver did. */
+  destinationOff: (reason: string) => void
   /** A request to this service was answered. `route` is the path's template, null when there is none. */
   answered: (method: string, route: string | null, status: number, seconds: number) => void
   /** A call, or one write of a bulk call, was answered with a problem, of this code of the error catalogue. */
@@ -38,6 +44,15 @@ export type WriteMode = 'asynchronous' | 'synchronous'
  * as a `rider`, or it belonged to a `synchronous` call or waited `ahead` of one.
  */
 export type GroupTrigger = 'full' | 'deadline' | 'flush' | 'rider' | 'synchronous' | 'ahead'
+
+/** How a write ended. */
+export type EndedAs = 'succeeded' | 'failed' | 'in_doubt' | 'cancelled'
+
+/** The code of writes in doubt that somebody settled: they have none of their own. */
+export const BY_HAND = 'SETTLED_BY_HAND'
+
+/** What came of posting a notification: a receiver that did not take it answered otherwise, or not at all. */
+export type DeliveryResult = 'delivered' | 'refused' | 'unanswered'
 
 /** What became of writes, in numbers. */
 export interface SettledWrites {
@@ -67,6 +82,9 @@ export const noTelemetry: Telemetry = {
   settled: nothing,
   ended: nothing,
   rescued: nothing,
+  delivered: nothing,
+  deliveryGivenUp: nothing,
+  destinationOff: nothing,
   answered: nothing,
   problem: nothing,
 }

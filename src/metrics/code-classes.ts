@@ -1,3 +1,5 @@
+import { BY_HAND } from '../kernel/telemetry.ts'
+
 /**
  * What a failed write's code says in a word an operator can act on. A fixed list: codes are the provider's, and
  * a label must not grow with them.
@@ -14,6 +16,7 @@ export type CodeClass =
   | 'rolled_back'
   | 'business_state'
   | 'cancelled'
+  | 'by_hand'
   | 'other'
 
 /** The codes of each class, Salesforce's (facts 7) and the service's own. */
@@ -95,6 +98,7 @@ const codes: Record<Exclude<CodeClass, 'other'>, string[]> = {
     'APEX_ERROR',
   ],
   cancelled: ['INSTALLATION_DELETED', 'CANCELLED'],
+  by_hand: [BY_HAND],
 }
 
 const classes: ReadonlyMap<string, CodeClass> = new Map(

@@ -151,10 +151,45 @@ export function createInstruments(registry: Registry) {
       ['started'],
     ),
 
+    // What is told of it.
+    deliveries: counter(
+      'writeback_deliveries_total',
+      'Attempts to deliver a notification, by what came of them.',
+      ['result'],
+    ),
+    deliverySeconds: histogram(
+      'writeback_delivery_duration_seconds',
+      'Time until a receiver had answered, or was waited for no longer.',
+      CALL_SECONDS,
+    ),
+    deliveriesGivenUp: counter(
+      'writeback_deliveries_given_up_total',
+      'Notifications that were given up after a day of attempts.',
+    ),
+    destinationsOff: counter(
+      'writeback_destinations_switched_off_total',
+      'Destinations that were switched off for what their receivers did.',
+      ['reason'],
+    ),
+    outbox: gauge(
+      'writeback_outbox_notifications',
+      'Notifications that wait to be sent, for the first time or again; of each no more than 50,000 are counted.',
+      ['state'],
+    ),
+    outboxOldestSeconds: gauge(
+      'writeback_outbox_oldest_seconds',
+      'Time since the oldest notification that was never sent should have left.',
+    ),
+    failingDestinations: gauge(
+      'writeback_failing_destinations',
+      'Destinations that are switched on and whose last attempt failed.',
+    ),
+
     // This process.
     lanesInWork: gauge('writeback_lanes_in_work', 'Lanes being worked on by this process.'),
     commitsPending: gauge('writeback_commits_pending', 'Calls that wait for their commit in this process.'),
     synchronousCalls: gauge('writeback_synchronous_calls', 'Synchronous calls under way in this process.'),
+    deliveriesUnderWay: gauge('writeback_deliveries_under_way', 'Notifications being sent by this process.'),
     openWaits: gauge(
       'writeback_open_waits',
       'Long-polls and other waits for outcomes held open by this process.',

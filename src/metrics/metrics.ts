@@ -12,6 +12,7 @@ export interface ProcessGauges {
   commitsPending?: () => number
   synchronousCalls?: () => number
   openWaits?: () => number
+  deliveriesUnderWay?: () => number
 }
 
 /** Options of {@link createMetrics}. */
@@ -44,9 +45,11 @@ export interface Description {
 }
 
 /** What alerts look at has a value before the first time, so that the first time is a rise. */
-function beginAtZero({ ended, rescues }: Instruments): void {
+function beginAtZero({ ended, rescues, deliveries, destinationsOff }: Instruments): void {
   for (const outcome of ['succeeded', 'in_doubt']) ended.inc({ outcome, class: 'none' }, 0)
   for (const started of ['true', 'false']) rescues.inc({ started }, 0)
+  for (const result of ['delivered', 'refused', 'unanswered']) deliveries.inc({ result }, 0)
+  for (const reason of ['failing', 'receiver_gone']) destinationsOff.inc({ reason }, 0)
 }
 
 /** Makes the metrics of one process, in a registry of its own: several may run in one Node process. */

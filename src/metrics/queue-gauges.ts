@@ -24,6 +24,8 @@ export interface QueuePort {
   heldLanes: () => Promise<{ reason: string; lanes: number }[]>
   /** Processes that send what waits and were seen lately. */
   workersAlive: () => Promise<number>
+  /** Notifications that wait, and destinations that fail. */
+  outbox: () => Promise<{ fresh: number; again: number; lateSeconds: number; failing: number }>
 }
 
 interface Seen {
@@ -31,6 +33,7 @@ interface Seen {
   quotas: Awaited<ReturnType<QueuePort['quotas']>>
   held: Awaited<ReturnType<QueuePort['heldLanes']>>
   workers: number
+  outbox: Awaited<ReturnType<QueuePort['outbox']>>
 }
 
 /** Options of {@link createQueueGauges}. */
@@ -62,8 +65,9 @@ export function createQueueGauges(options: QueueGaugeOptions): () => Promise<voi
       const quotas = await port.quotas(NAMED_INSTALLATIONS)
       const held = await port.heldLanes()
       const workers = await port.workersAlive()
+      const outbox = await port.outbox()
       seenAt = clock.monotonic()
-      show(instruments, { loads, quotas, held, workers })
+      show(instruments, { loads, quotas, held, workers, outbox })
     } catch (error) {
       instruments.databaseUp.set(0)
       logger.debug({ error: messageOf(error) }, 'the queue could not be looked at for its metrics')
@@ -97,12 +101,15 @@ function forget({
   quotaRatio,
   heldLanes,
   workersAlive,
+  outbox,
+  outboxOldestSeconds,
+  failingDestinations,
 }: Instruments): void {
-  for (const gauge of [waiting, oldestSeconds, quotaCalls, quotaRatio, heldLanes]) gauge.reset()
-  workersAlive.remove()
+  for (const gauge of [waiting, oldestSeconds, quotaCalls, quotaRatio, heldLanes, outbox]) gauge.reset()
+  for (const gauge of [workersAlive, outboxOldestSeconds, failingDestinations]) gauge.remove()
 }
 
-function show(instruments: Instruments, { loads, quotas, held, workers }: Seen): void {
+function show(instruments: Instruments, { loads, quotas, held, workers, outbox }: Seen): void {
   forget(instruments)
   // An empty queue is a number too: what has no value is not known.
   instruments.waiting.set({ installation: 'other' }, 0)
@@ -117,5 +124,9 @@ function show(instruments: Instruments, { loads, quotas, held, workers }: Seen):
   }
   for (const { reason, lanes } of held) instruments.heldLanes.set({ reason }, lanes)
   instruments.workersAlive.set(workers)
+  instruments.outbox.set({ state: 'new' }, outbox.fresh)
+  instruments.outbox.set({ state: 'again' }, outbox.again)
+  instruments.outboxOldestSeconds.set(Math.max(0, outbox.lateSeconds))
+  instruments.failingDestinations.set(outbox.failing)
   instruments.databaseUp.set(1)
 }

@@ -47,7 +47,13 @@ export function createSubscriber(instruments: Instruments, now: () => number): T
       const at = now()
       for (const id of settled.ended) instruments.outcomeSeconds.observe(ageSeconds(id, at))
     },
-    ended: (outcome, code, writes) => end(outcome, classOf(code), writes),
+    ended: (outcome, code, writes) => end(outcome, outcome === 'in_doubt' ? 'none' : classOf(code), writes),
+    delivered: (result, seconds) => {
+      instruments.deliveries.inc({ result })
+      instruments.deliverySeconds.observe(seconds)
+    },
+    deliveryGivenUp: () => instruments.deliveriesGivenUp.inc(),
+    destinationOff: (reason) => instruments.destinationsOff.inc({ reason }),
     rescued: (started) => instruments.rescues.inc({ started: String(started) }),
     answered: countRequests(instruments),
   }

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { createTenant, startService, type Service, type Tenant } from '../support/service.ts'
+import { startReceiver } from '../notify/receiver.ts'
+import { logUntil, makeDestination, passTheTime } from '../notify/set-up.ts'
+import { caller, createTenant, startService, type Service, type Tenant } from '../support/service.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { readSamples, type Samples } from './samples.ts'
 
@@ -135,6 +137,78 @@ describe('asynchronous writes', () => {
     const after = await scrape()
     for (const name of ['writeback_retries_total', 'writeback_writes_ended_total'])
       expect(after.sum(name), name).toBe(before.sum(name))
+  })
+})
+
+describe('writes that end by hand', () => {
+  const byHand = (id: string, move: string, body?: unknown) =>
+    tenant.call('POST', `/v1/projects/${tenant.projectId}/operations/${id}:${move}`, body)
+
+  it('are counted as what they end as: cancelled, or settled one way or the other', async () => {
+    const cancelled = await growth(async () => {
+      await byHand(await create({ LastName: 'x' }, { maxDelayMinutes: 60 }), 'cancel')
+    }, 1)
+    expect(cancelled('writeback_writes_ended_total', { outcome: 'cancelled', class: 'cancelled' })).toBe(1)
+
+    const { faults } = service.simulator.org
+    const settled = await growth(async () => {
+      faults.add({ match: { operation: 'collections.create' }, action: { type: 'dropAfter' } })
+      const [one, two, three] = await people(3, { maxRecords: 3, maxDelayMinutes: 60 })
+      await allEnded([one!, two!, three!])
+      await byHand(one!, 'resolve', { success: true })
+      await byHand(two!, 'resolve', { success: false })
+      expect((await byHand(two!, 'cancel')).status).toBe(409)
+    }, 5)
+    const ended = (outcome: string, kind: string) =>
+      settled('writeback_writes_ended_total', { outcome, class: kind })
+    expect([ended('in_doubt', 'none'), ended('succeeded', 'by_hand'), ended('failed', 'by_hand')]).toEqual([
+      3, 1, 1,
+    ])
+    expect(settled('writeback_writes_ended_total')).toBe(5)
+  })
+
+  it('are counted when their installation is deleted', async () => {
+    const leaving = await createTenant(service.app.url, service.simulator.url)
+    await people(3, { maxDelayMinutes: 60 }, leaving)
+    const grown = await growth(async () => {
+      const path = `/v1/projects/${leaving.projectId}/integrations/${leaving.integrationId}/installations/${leaving.installationId}`
+      expect((await caller(service.app.url)('DELETE', path)).status).toBe(204)
+    }, 3)
+    expect(grown('writeback_writes_ended_total', { outcome: 'cancelled', class: 'cancelled' })).toBe(3)
+  })
+})
+
+describe('notifications', () => {
+  it('are counted by what came of each attempt, and seen while they wait', async () => {
+    const receiver = await startReceiver()
+    const told = await createTenant(service.app.url, service.simulator.url)
+    const made = await makeDestination(service.app.url, told, receiver.url)
+    try {
+      let calls = 0
+      const { promise: answer, resolve } = Promise.withResolvers<number>()
+      receiver.behave(() => ([answer, 'cut', 204] as const)[calls++] ?? 410)
+      const grown = await growth(async () => {
+        await told.write('Contact', { type: 'create', record: { LastName: 'told' } })
+        await receiver.until(1)
+        expect((await scrape()).value('writeback_deliveries_under_way')).toBe(1)
+        resolve(500)
+        for (const attempts of [1, 2]) {
+          await logUntil(told, made, ([one]) => one?.attempts === attempts && one.state === 'pending')
+          await passTheTime(service.database.sql)
+        }
+        await logUntil(told, made, ([one]) => one?.state === 'delivered')
+        await told.write('Contact', { type: 'create', record: { LastName: 'gone' } })
+        await logUntil(told, made, ([one]) => one?.lastStatus === 410)
+      }, 2)
+      const results = ['delivered', 'refused', 'unanswered'].map((result) =>
+        grown('writeback_deliveries_total', { result }),
+      )
+      expect(results).toEqual([1, 2, 1])
+      expect(grown('writeback_delivery_duration_seconds_count')).toBe(4)
+      expect(grown('writeback_destinations_switched_off_total', { reason: 'receiver_gone' })).toBe(1)
+    } finally {
+      await receiver.close()
+    }
   })
 })
 

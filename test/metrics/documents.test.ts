@@ -17,6 +17,7 @@ const metrics = createMetrics({
     quotas: () => Promise.resolve([]),
     heldLanes: () => Promise.resolve([]),
     workersAlive: () => Promise.resolve(0),
+    outbox: () => Promise.resolve({ fresh: 0, again: 0, lateSeconds: 0, failing: 0 }),
   },
 }).describe()
 const known = new Map(metrics.map((metric) => [metric.name, metric]))

@@ -25,6 +25,7 @@ function metricsOver(answer: () => Promise<number>) {
     quotas: () => Promise.resolve([{ installationId: 'a', left: 25, limit: 100 }]),
     heldLanes: () => Promise.resolve([{ reason: 'quota', lanes: 2 }]),
     workersAlive: () => Promise.resolve(4),
+    outbox: () => Promise.resolve({ fresh: 6, again: 5, lateSeconds: -3, failing: 1 }),
   }
   const metrics = createMetrics({
     version: '1',
@@ -54,6 +55,11 @@ describe('the gauges of the queue', () => {
     expect(samples.value('writeback_quota_left_ratio', { installation: 'a' })).toBe(0.25)
     expect(samples.value('writeback_held_lanes', { reason: 'quota' })).toBe(2)
     expect(samples.value('writeback_workers_alive')).toBe(4)
+    expect(samples.value('writeback_outbox_notifications', { state: 'new' })).toBe(6)
+    expect(samples.value('writeback_outbox_notifications', { state: 'again' })).toBe(5)
+    // What waits in a digest for others is not late.
+    expect(samples.value('writeback_outbox_oldest_seconds')).toBe(0)
+    expect(samples.value('writeback_failing_destinations')).toBe(1)
     expect(samples.value('writeback_database_up')).toBe(1)
   })
 
@@ -81,7 +87,13 @@ describe('the gauges of the queue', () => {
     ])
     metrics.pass(31)
     const later = await metrics.scrape()
-    for (const name of ['writeback_waiting_writes', 'writeback_quota_left_ratio', 'writeback_workers_alive'])
+    for (const name of [
+      'writeback_waiting_writes',
+      'writeback_quota_left_ratio',
+      'writeback_workers_alive',
+      'writeback_outbox_notifications',
+      'writeback_failing_destinations',
+    ])
       expect(later.text, name).not.toMatch(new RegExp(`^${name}[ {]`, 'm'))
     expect(later.value('writeback_database_up')).toBe(0)
     away = false
