@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 import { ServiceError } from './cli/api.ts'
 import { exitCodes } from './cli/exit-codes.ts'
+import { nodeFault } from './cli/node-version.ts'
 import { Interrupted, UsageError } from './cli/process.ts'
 import { messageOf } from './kernel/errors.ts'
 
@@ -54,7 +55,10 @@ async function main([name, ...args]: string[]): Promise<number> {
     process.stdout.write(args.includes('--json') ? `${JSON.stringify({ version })}\n` : `${version}\n`)
     return exitCodes.done
   }
-  return (await find(name)).run(args)
+  const command = await find(name)
+  const fault = nodeFault()
+  if (fault !== null) throw new Error(fault)
+  return command.run(args)
 }
 
 async function showHelp([name, ...more]: string[]): Promise<number> {

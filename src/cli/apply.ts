@@ -18,7 +18,7 @@ export const spec: Spec = {
     'Makes the set-up what files say: projects with their API keys, connections, integrations, installations and destinations, in YAML or JSON. It prints what differs (+ to create, ~ to change, - to delete), then does it. The second time there are no changes.',
     'The files are checked whole before anything is done: every issue is named with its line. ${NAME} in a text stands for a variable, and $${ for the characters themselves. What holds a variable is never printed.',
     'Credentials cannot be read back, so they are used when a connection is made and after that left alone: --replace-credentials sends them again. An API key is made once and printed, or written to its `file`; the same with a destination and its `secretFile`.',
-    'Things are found by their names: a project, an integration and a destination by `name`, a key by `label`, a connection and an installation by `groupRef`. --prune deletes what the files do not name, in the lists that they have: a project without a list `apiKeys` keeps its keys. A project is never deleted.',
+    'Things are found by their names: a project, an integration and a destination by `name`, a key by `label`, a connection and an installation by `groupRef`. So a name that is changed in a file makes a second thing: what looks like that is told before it is done. --prune deletes what the files do not name, in the lists that they have: a project without a list `apiKeys` keeps its keys. A project is never deleted.',
     'Each change is a call of its own, one after the other. When one fails, what was done stays done, and is told; calling again does the rest.',
   ],
   options: {
@@ -96,12 +96,16 @@ function refuse(issues: SetupIssue[]): void {
 
 /** @throws {UsageError} a line for everything that the service does not allow */
 async function makePlan(projects: WantedProject[], given: Given, api: Api): Promise<Plan> {
-  const whole: Plan = { changes: [], issues: await destinationIssues(projects, api), notes: [] }
+  const whole: Plan = {
+    ...{ changes: [], warnings: [], notes: [] },
+    issues: await destinationIssues(projects, api),
+  }
   refuse(whole.issues)
   for (const wanted of projects) {
-    const { changes, issues, notes } = planProject(wanted, await readCurrent(api, wanted), given)
+    const { changes, issues, warnings, notes } = planProject(wanted, await readCurrent(api, wanted), given)
     whole.changes.push(...changes)
     whole.issues.push(...issues)
+    whole.warnings.push(...warnings)
     whole.notes.push(...notes)
   }
   refuse(whole.issues)
@@ -116,10 +120,12 @@ async function destinationIssues(projects: WantedProject[], api: Api): Promise<S
   )
 }
 
-async function carryOut({ changes, notes }: Plan, { isCheck }: Given, session: Session): Promise<number> {
+async function carryOut(plan: Plan, { isCheck }: Given, session: Session): Promise<number> {
+  const { changes, warnings, notes } = plan
   const { api, output, signal } = session
   const done = new Map<Change, string | null>()
   for (const change of changes) showChange(output, change)
+  if (!output.isJson) for (const warning of warnings) output.note(`note: ${warning}`)
   if (changes.length === 0) output.line('no changes')
   let failure: { error: Error } | null = null
   try {
@@ -135,7 +141,7 @@ async function carryOut({ changes, notes }: Plan, { isCheck }: Given, session: S
   }
   showDone(output, changes, done, isCheck)
   for (const note of notes) if (!output.isJson) output.note(`note: ${note}`)
-  output.json(toJson(changes, done, notes, isCheck))
+  output.json(toJson(changes, done, [...warnings, ...notes], isCheck))
   if (failure !== null) throw failure.error
   return isCheck && changes.length > 0 ? exitCodes.differs : exitCodes.done
 }

@@ -5,6 +5,7 @@ import { messageOf } from '../kernel/errors.ts'
 import { path, ServiceError, type Api } from './api.ts'
 import { usageError, type Input, type OptionSpec, type Spec } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
+import type { Output } from './output.ts'
 import { serviceCommand } from './run-command.ts'
 import { groupOption, projectOption, serviceOptions } from './target.ts'
 
@@ -39,9 +40,10 @@ const optionsOf = (
 
 export const spec: Spec = {
   name: 'connect',
-  usage: ['--type TYPE …', '--credentials FILE'],
+  usage: ['--type TYPE …', '--credentials FILE', '--link --client-id TEXT …'],
   about: [
     "Gives a customer's connection new credentials, all of them in place of the old ones, or makes the connection when there is none yet. What waited for a broken connection goes on at once.",
+    '--link prints a link instead, for the customer to open in a browser: they sign in to Salesforce and allow the app, and the connection has its credentials. It works once, for 15 minutes; whoever has it can use it.',
     'Secrets are never arguments, which other users of the machine can see: SOURCE says where to read one: env:NAME is a variable, file:PATH a file, - standard input.',
   ],
   options: {
@@ -51,6 +53,8 @@ export const spec: Spec = {
     type: { value: 'TYPE', help: Object.keys(kinds).join(', ') },
     ...optionsOf(fields, 'TEXT'),
     ...optionsOf(secrets, 'SOURCE'),
+    link: { help: 'print a link for the customer; with --client-id and, if need be, --client-secret' },
+    'return-url': { value: 'URL', help: 'where the last page of the link leads back to' },
     credentials: {
       value: 'FILE',
       help: 'holds all credentials as the JSON of the API, in place of the options above; - is standard input',
@@ -66,6 +70,10 @@ export const spec: Spec = {
       'A new refresh token, from a password manager',
       'pass sf/token | writeback connect -p acme -g customer-42 \\\n    --type oauth2-refresh-token --client-id 3MVG9… \\\n    --client-secret file:/run/secrets/sf --refresh-token -',
     ],
+    [
+      'A link for the customer, who chooses where to sign in',
+      'writeback connect -p acme -g customer-42 --link \\\n    --client-id 3MVG9… --client-secret env:SF_SECRET',
+    ],
   ],
   exits: ['done', 'failed', 'usage', 'refused'],
 }
@@ -74,13 +82,24 @@ interface Given {
   project: string
   group: string
   provider: string
+  /** Whether a link is asked for, and where it leads back to. */
+  link: { returnUrl?: string } | null
   /** A file, or what the options say. */
-  from: { file: string } | { type: string; values: Record<string, string>; sources: Record<string, string> }
+  from: { file: string } | FromOptions
+}
+
+/** What the options say: texts, and where secrets are. */
+interface FromOptions {
+  /** Null for the app of a link alone. */
+  type: string | null
+  values: Record<string, string>
+  sources: Record<string, string>
 }
 
 /** `writeback connect` */
 export const { run } = serviceCommand(spec, readGiven, async (given, { api, output }) => {
   const { project, group, provider } = given
+  if (given.link !== null) return printLink(given, api, output)
   const credentials = await readCredentials(given.from)
   const existing = await findConnection(api, given)
   const base = path`/v1/projects/${project}/connections`
@@ -95,9 +114,23 @@ export const { run } = serviceCommand(spec, readGiven, async (given, { api, outp
   return exitCodes.done
 })
 
+/** Makes a link and prints it. */
+async function printLink(given: Given, api: Api, output: Output): Promise<number> {
+  const { project, group, provider, link } = given
+  const body = { groupRef: group, provider, ...(await readCredentials(given.from)), ...link }
+  const answer = await api.call('POST', path`/v1/projects/${project}/connections` + ':connect', { body })
+  const made = answer.body as { id: string; url: string; expireTime: string }
+  output.json(made)
+  output.line(made.url)
+  return exitCodes.done
+}
+
 function readGiven(input: Input): Given {
   const file = input.text('credentials')
+  if (input.flag('link')) return readLink(input)
+  if (input.flag('return-url')) input.issue('--return-url is for --link')
   const given = {
+    link: null,
     project: input.required('project'),
     group: input.required('group'),
     provider: input.text('provider') ?? 'salesforce',
@@ -108,12 +141,42 @@ function readGiven(input: Input): Given {
   return { ...given, from: { file } }
 }
 
+/** A link needs the app alone; the customer brings the rest. */
+function readLink(input: Input): Given {
+  const returnUrl = input.text('return-url')
+  for (const name of ['type', 'credentials'])
+    if (input.flag(name)) input.issue(`--link and --${name} exclude each other`)
+  const known = ['clientId', 'clientSecret', 'loginUrl']
+  for (const [name, [field]] of [...Object.entries(fields), ...Object.entries(secrets)])
+    if (input.flag(name) && !known.includes(field)) input.issue(`--${name} is not for --link`)
+  return {
+    project: input.required('project'),
+    group: input.required('group'),
+    provider: input.text('provider') ?? 'salesforce',
+    link: returnUrl === undefined ? {} : { returnUrl },
+    from: {
+      type: null,
+      values: { clientId: input.required('client-id'), ...optionalText(input, 'login-url', 'loginUrl') },
+      sources: checkedSources(input, optionalText(input, 'client-secret', 'clientSecret')),
+    },
+  }
+}
+
+function optionalText(input: Input, name: string, field: string): Record<string, string> {
+  const value = input.text(name)
+  return value === undefined ? {} : { [field]: value }
+}
+
 function readFields(input: Input): Exclude<Given['from'], { file: string }> {
   const type = input.choice('type', Object.keys(kinds) as Kind[])
   if (type === undefined && input.text('type') === undefined)
     input.issue('--type is required, or --credentials')
   const values = taken(input, fields, type, type === undefined ? [] : kinds[type].fields)
   const sources = taken(input, secrets, type, type === undefined ? [] : kinds[type].secrets)
+  return { type: type ?? '', values, sources: checkedSources(input, sources) }
+}
+
+function checkedSources(input: Input, sources: Record<string, string>): Record<string, string> {
   for (const [name, [field]] of Object.entries(secrets)) {
     // What is given may be the secret itself: it is never repeated.
     if (sources[field] !== undefined && !/^(env:.+|file:.+|-)$/s.test(sources[field]))
@@ -123,7 +186,7 @@ function readFields(input: Input): Exclude<Given['from'], { file: string }> {
   }
   if (Object.values(sources).filter((source) => source === '-').length > 1)
     input.issue('standard input can hold one secret only')
-  return { type: type ?? '', values, sources }
+  return sources
 }
 
 /** Fields that may be left out. */
@@ -156,7 +219,7 @@ async function readCredentials(from: Given['from']): Promise<object> {
   const { type, values, sources } = from
   const read: Record<string, string> = {}
   for (const [field, source] of Object.entries(sources)) read[field] = await readSecret(field, source)
-  return { type, ...values, ...read }
+  return { ...(type !== null && { type }), ...values, ...read }
 }
 
 async function readSecret(field: string, source: string): Promise<string> {

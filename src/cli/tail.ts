@@ -15,7 +15,7 @@ export const spec: Spec = {
   name: 'tail',
   usage: ['[--group GROUP] [--status STATUS] [--code CODE]'],
   about: [
-    'Shows the outcomes of writes as they come, a line each, until Ctrl-C: of one customer, of an integration, or of the whole project. Each outcome is shown once and none is left out, also when the service is away for up to a minute; what is sent again by hand and ends within five seconds can be.',
+    'Shows the outcomes of writes as they come, a line each, until Ctrl-C: of one customer, of an integration, or of the whole project. Each outcome is shown once and none is left out, also when the service is away for up to a minute; an older write that is sent again or settled by hand and ends within five seconds can be.',
     'With --json each line is the operation as status --json shows it.',
   ],
   options: {

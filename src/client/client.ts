@@ -1,5 +1,7 @@
+import { createCalls } from './calls.ts'
 import { createCoalescer, type Coalescer } from './coalescer.ts'
 import { createFallback, type FallbackOptions, type FallbackWrite } from './fallback.ts'
+import { createGroups, type Groups } from './groups.ts'
 import { createOperations, type Operations } from './operations.ts'
 import { readOptions, type ClientOptions } from './options.ts'
 import type { WriteOutcome } from './outcome.ts'
@@ -36,7 +38,7 @@ export interface WriteCall {
 }
 
 /** A client of one project. Every call rejects with a `WritebackError`, or with its signal's reason. */
-export interface Client extends Operations {
+export interface Client extends Operations, Groups {
   write: WriteCall
   /** Queues a write, sharing a call with others that are given at about the same time; resolves once it is committed. */
   enqueue: (
@@ -69,7 +71,8 @@ export function createClient(options: ClientOptions): Client {
   const transport = createTransport(settings)
   const paths = createPaths(settings)
   const write = createWrite(settings, transport, paths)
-  const operations = createOperations(settings, transport, paths)
+  const calls = createCalls(settings, transport)
+  const operations = createOperations(settings, transport, paths, calls)
   const coalescers = new Map<string, Coalescer>()
   const coalescerOf = (integration: string | undefined): Coalescer => {
     const path = `${paths.integration(integration)}/writes`
@@ -79,6 +82,7 @@ export function createClient(options: ClientOptions): Client {
   }
   return {
     ...operations,
+    ...createGroups(calls, paths),
     write: ((objectName, body, given) => write(objectName, body, given)) as WriteCall,
     enqueue: async (objectName, body, { integration, ...given } = {}) => {
       given.signal?.throwIfAborted()

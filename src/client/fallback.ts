@@ -1,5 +1,6 @@
 import { isWritebackError, WritebackError, withKey } from './errors.ts'
-import type { BoundedOptions, Operations } from './operations.ts'
+import type { BoundedOptions } from './calls.ts'
+import type { Operations } from './operations.ts'
 import { atLeast, type CallOptions, type Settings } from './options.ts'
 import { ofAnswer, ofOperation, type Ended, type WriteOutcome } from './outcome.ts'
 import { pause, pauseAfter } from './pauses.ts'

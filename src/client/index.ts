@@ -4,6 +4,7 @@
 export { createClient, type Client, type EnqueueOptions, type WriteCall } from './client.ts'
 export { isWritebackError, WritebackError } from './errors.ts'
 export type { FallbackOptions, FallbackWrite } from './fallback.ts'
+export type { GroupListOptions, Groups } from './groups.ts'
 export type { ListOptions, Operations } from './operations.ts'
 export type { CallOptions, ClientOptions, RetryOptions } from './options.ts'
 export type { RecordOutcome, WriteOutcome } from './outcome.ts'

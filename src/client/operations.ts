@@ -1,8 +1,9 @@
 import type { BatchGetAnswer, Operation, OperationLog } from '../contract/operation.ts'
 import type { Resolution } from '../contract/operate.ts'
-import { atLeast, type CallOptions, type Settings } from './options.ts'
+import type { BoundedOptions, Calls } from './calls.ts'
+import type { CallOptions, Settings } from './options.ts'
 import type { Paths } from './paths.ts'
-import type { Request, Transport } from './transport.ts'
+import type { Transport } from './transport.ts'
 import type { BatchOutcome, RecordAnswer } from './types.ts'
 import { createWait, type Wait } from './wait.ts'
 import { answerTimeout, requestTimeout, withFacts } from './write.ts'
@@ -11,6 +12,7 @@ import { answerTimeout, requestTimeout, withFacts } from './write.ts'
 const CHUNK = 1_000
 /** Calls for one list of ids that are in flight at once. */
 const CHUNKS_AT_ONCE = 4
+
 /** Which operations are listed. */
 export interface ListOptions extends CallOptions {
   /** Id of the installation. */
@@ -57,58 +59,27 @@ export interface Operations {
   logs: (id: string, options?: CallOptions) => Promise<OperationLog[]>
 }
 
-/** What a call may be told besides what a caller may say. */
-export interface BoundedOptions extends CallOptions {
-  /** The time of day, in milliseconds, after which nothing is tried again. */
-  until?: number | undefined
-}
-
-type Get = <T>(path: string, options?: BoundedOptions) => Promise<T>
-type Post = <T>(
-  path: string,
-  repeat: Request['repeat'],
-  body: unknown,
-  options?: BoundedOptions,
-) => Promise<T>
-
 /** The calls of a client about operations. */
-export function createOperations(settings: Settings, transport: Transport, paths: Paths): Operations {
-  const common = ({ signal, timeoutMs, until }: BoundedOptions) => ({
-    signal,
-    until,
-    timeoutMs: atLeast('timeoutMs', timeoutMs ?? settings.timeoutMs, 1),
-  })
-  const read: Get = async <T>(path: string, options: BoundedOptions = {}) =>
-    (await transport.call<T>({ method: 'GET', path, repeat: 'always', ...common(options) })).body
-  const post: Post = async <T>(
-    path: string,
-    repeat: Request['repeat'],
-    body: unknown,
-    options: BoundedOptions = {},
-  ) => {
-    const json = { body: JSON.stringify(body), headers: { 'content-type': 'application/json' } }
-    const request = {
-      method: 'POST' as const,
-      path,
-      repeat,
-      ...(body === undefined ? {} : json),
-      ...common(options),
-    }
-    return (await transport.call<T>(request)).body
-  }
+export function createOperations(
+  settings: Settings,
+  transport: Transport,
+  paths: Paths,
+  calls: Calls,
+): Operations {
+  const { common, get, post } = calls
   // After a lost answer a repeat would find another state and be refused for that, or send once more.
   const move = (id: string, name: string, body?: unknown, options?: CallOptions): Promise<Operation> =>
     post(`${paths.operation(id)}:${name}`, 'unsent', body, options)
   const getMany = createGetMany(`${paths.operations}:batchGet`, post)
 
   return {
-    get: (id, options) => read(paths.operation(id), options),
+    get: (id, options) => get(paths.operation(id), options),
     getMany,
     wait: createWait({
       getMany,
       poll: (id, seconds, options) => {
         const timeoutMs = seconds * 1000 + settings.timeoutMs
-        return read(`${paths.operation(id)}?wait=${seconds.toFixed(3)}`, { ...options, timeoutMs })
+        return get(`${paths.operation(id)}?wait=${seconds.toFixed(3)}`, { ...options, timeoutMs })
       },
     }),
     promote: async (id, options: BoundedOptions = {}) => {
@@ -128,14 +99,17 @@ export function createOperations(settings: Settings, transport: Transport, paths
     cancel: (id, options) => move(id, 'cancel', undefined, options),
     retry: (id, options) => move(id, 'retry', undefined, options),
     resolve: (id, resolution, options) => move(id, 'resolve', resolution, options),
-    list: (options) => listOperations(read, paths, options),
-    logs: (id, options) => read(`${paths.operation(id)}/logs`, options),
+    list: ({ installation, integration, signal, timeoutMs, ...query }) => {
+      const path = `${paths.installation(integration, installation)}/operations`
+      return calls.list(path, query, { signal, timeoutMs })
+    },
+    logs: (id, options) => get(`${paths.operation(id)}/logs`, options),
   }
 }
 
 /** By several calls, where one does not take as many. */
 const createGetMany =
-  (path: string, post: Post) =>
+  (path: string, post: Calls['post']) =>
   async (ids: readonly string[], options: BoundedOptions = {}): Promise<BatchGetAnswer> => {
     const distinct = [...new Set(ids)]
     const chunks: string[][] = []
@@ -152,28 +126,3 @@ const createGetMany =
     }
     return found
   }
-
-async function* listOperations(
-  read: Get,
-  paths: Paths,
-  { installation, integration, signal, timeoutMs, ...query }: ListOptions,
-): AsyncGenerator<Operation, void> {
-  const path = `${paths.integration(integration)}/installations/${encodeURIComponent(installation)}/operations`
-  let pageToken: string | undefined
-  do {
-    const page = await read<Page>(`${path}?${queryText({ ...query, pageToken })}`, { signal, timeoutMs })
-    yield* page.results
-    pageToken = page.pagination.done ? undefined : page.pagination.nextPageToken
-  } while (pageToken !== undefined)
-}
-
-interface Page {
-  results: Operation[]
-  pagination: { done: boolean; nextPageToken?: string }
-}
-
-function queryText(query: Record<string, string | number | undefined>): string {
-  const text = new URLSearchParams()
-  for (const [name, value] of Object.entries(query)) if (value !== undefined) text.set(name, String(value))
-  return text.toString()
-}

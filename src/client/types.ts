@@ -5,7 +5,9 @@ import type { BatchAnswer, WriteAccepted, WriteFailed, WriteSucceeded } from '..
 import type { Static } from 'typebox'
 import type { CallOptions } from './options.ts'
 
+export type { Batch } from '../contract/batch.ts'
 export type { BulkWrite } from '../contract/bulk.ts'
+export type { Lane } from '../contract/lane.ts'
 export type { Operation, OperationLog } from '../contract/operation.ts'
 export type { Resolution } from '../contract/operate.ts'
 export type { Problem } from '../contract/problem.ts'

@@ -1,41 +1,11 @@
-import type { ProviderError } from './types.ts'
+import type { DestinationTestEvent, WriteDoneDigest, WriteDoneEvent } from '../contract/notifications.ts'
 
-/** What is told of an operation that has ended (contract section 7). */
-export interface WriteDone {
-  projectId: string
-  provider: string
-  integrationId: string
-  integrationName: string
-  installationId: string
-  connectionId: string
-  groupRef: string
-  objectName: string
-  /** Whether any record was written: the operation's `status`. */
-  success: boolean
-  successfulRecordIds: string[]
-  errors: ProviderError[]
-  operationId: string
-  /** The caller's own id of the write, where it gave one. */
-  reference?: string
-}
-
-/** A notification of one operation. */
-export interface WriteDoneEvent {
-  notificationType: 'write.async.done'
-  data: WriteDone
-}
-
-/** A notification of many operations. */
-export interface WriteDoneDigest {
-  notificationType: 'write.async.done.digest'
-  data: WriteDone[]
-}
-
-/** What a destination is sent to see whether messages arrive. */
-export interface DestinationTestEvent {
-  notificationType: 'destination.test'
-  data: { projectId: string; destinationId: string; destinationName: string }
-}
+export type {
+  DestinationTestEvent,
+  WriteDone,
+  WriteDoneDigest,
+  WriteDoneEvent,
+} from '../contract/notifications.ts'
 
 /** What a webhook is called with: each operation's outcome at least once. */
 export type WebhookEvent = WriteDoneEvent | WriteDoneDigest | DestinationTestEvent

@@ -188,6 +188,30 @@ describe('apply', () => {
     expect(namesOf(integrations!, 'name')).toEqual(['crm'])
   })
 
+  it('tells before anything is done of what looks like a new name for something that is there', async () => {
+    const destination = { name: 'outcomes', type: 'webhook', metadata: { url: 'http://127.0.0.1:9/' } }
+    const key = { label: 'ops', scopes: ['read'] }
+    const before = { apiKeys: [key], destinations: [destination], integrations: [crm()] }
+    await setup(before)
+    expect(await apply(['-f', 'setup.yaml'])).toMatchObject({ code: 0, stderr: '' })
+    // More of them is no new name.
+    await setup({ ...before, apiKeys: [key, { ...key, label: 'more' }] })
+    expect(await apply(['-f', 'setup.yaml'])).toMatchObject({ code: 0, stderr: '' })
+    await setup({ ...before, apiKeys: [key], integrations: [{ ...crm(), name: 'crm-eu' }] })
+    const checked = await apply(['-f', 'setup.yaml', '--check'])
+    expect(checked.code).toBe(6)
+    expect(checked.stderr).toContain(
+      `a new integration (crm-eu), and one that the files do not name any more (crm). If that is a new name for the same thing: apply makes a second one.`,
+    )
+    expect(checked.stderr).not.toContain('a new API key')
+    const pruned = await apply(['-f', 'setup.yaml', '--check', '--prune', '--json'])
+    const { notes } = JSON.parse(pruned.stdout) as { notes: string[] }
+    expect(notes).toEqual([
+      expect.stringContaining('apply makes a second one and deletes the first') as string,
+    ])
+    expect(namesOf(await get('/integrations'), 'name')).toEqual(['crm'])
+  })
+
   it('leaves credentials alone until it is told that they are others', async () => {
     const file = await setup({ connections: [connection('one'), connection('two')] })
     await apply(['-f', file])
@@ -352,6 +376,31 @@ describe('apply', () => {
     expect((await apply(['-f', file])).stdout).toBe('no changes\n')
     const [is] = (await get('/destinations'))['results'] as Record<string, unknown>[]
     expect(is).toMatchObject({ enabled: false, metadata: { url: `${url}/2` } })
+  })
+
+  it('takes the procedures of an object, and names what is wrong with one', async () => {
+    const withProcedures = (procedures: object): Promise<string> => {
+      const objects = { Opportunity: { objectName: 'Opportunity', procedures } }
+      const integrations = [crm(installation('one', { objects }))]
+      return setup({ connections: [connection('one')], integrations })
+    }
+    const values = { StageName: 'Closed Won', IsPrivate: false }
+    const file = await withProcedures({ Close: { fields: ['Amount'], values } })
+    expect(await apply(['-f', file])).toMatchObject({ code: 0, stderr: '' })
+    expect((await apply(['-f', file])).stdout).toBe('no changes\n')
+    await withProcedures({ Close: { fields: ['Amount', 'NextStep'], values, mode: 'asynchronous' } })
+    const base = 'config.content.write.objects.Opportunity.procedures.Close'
+    expect((await apply(['-f', file])).stdout.split('\n')).toEqual([
+      `~ ${name}: installation crm/one`,
+      `    ${base}.fields: ["Amount"] → ["Amount","NextStep"]`,
+      `    ${base}.mode: (none) → "asynchronous"`,
+      '0 created, 1 changed, 0 deleted',
+      '',
+    ])
+    await withProcedures({ Close: { field: ['Amount'] } })
+    const wrong = await apply(['-f', file])
+    expect(wrong).toMatchObject({ code: 2, stdout: '' })
+    expect(wrong.stderr).toContain('/procedures/Close/field is not a known field')
   })
 
   it('applies the example', async () => {

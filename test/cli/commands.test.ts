@@ -349,6 +349,35 @@ describe('connect', () => {
     }
   })
 
+  it('prints a link for the customer, and as JSON until when it can be used', async () => {
+    const app = ['--client-id', 'writeback-demo', '--client-secret', 'env:SF']
+    const args = ['connect', '--group', 'linked', '--link', ...app]
+    const env = { SF: 'demo-secret' }
+    const [text, asJson] = [
+      await wb([...args, ...login(), '--return-url', 'https://app.example.com'], { env }),
+      await wb([...args, '--json'], { env }),
+    ]
+    expect(text).toMatchObject({ code: 0, stderr: '' })
+    const url = text.stdout.trim()
+    expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+\/connect\/[\w-]{43}$/)
+    expect(await (await fetch(url)).text()).toContain('Connect Salesforce')
+    const { expireTime, ...rest } = json<{ id: string; url: string; expireTime: string }>(asJson)
+    expect(Object.keys(rest)).toEqual(['id', 'url'])
+    expect(Date.parse(expireTime)).toBeGreaterThan(Date.now())
+    const refused = await wb([
+      'connect',
+      '--link',
+      '--type',
+      'access-token',
+      '--username',
+      'x',
+      '--client-id',
+      'y',
+    ])
+    expect(refused).toMatchObject({ code: 2, stdout: '' })
+    expect(refused.stderr).toContain('--link and --type exclude each other\n--username is not for --link')
+  })
+
   it('refuses a secret as an argument without repeating it', async () => {
     const refused = await wb([
       'connect',

@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { createApi, path, ServiceError } from '../../src/cli/api.ts'
 import { hasDestinations } from '../../src/cli/apply/current.ts'
 import { diffFields } from '../../src/cli/apply/diff.ts'
+import { nodeFault } from '../../src/cli/node-version.ts'
 import { tableLines } from '../../src/cli/output.ts'
 import { createFollower, type ListQuery } from '../../src/cli/tail/follower.ts'
 import { distance, tidy, wrap } from '../../src/cli/text.ts'
@@ -327,5 +328,22 @@ describe('outcomes that are followed', () => {
     expect(follower.awaited).toBe(0)
     await follower.look(true)
     expect(told).toHaveLength(2)
+    // So soon that nobody saw it open: it has ended at another time.
+    org.end(id, 1_500)
+    await follower.look(false)
+    expect(told).toEqual([id, id, id])
+    await follower.look(true)
+    expect(told).toHaveLength(3)
+  })
+})
+
+describe('the version of Node', () => {
+  it('is told of when it is too old', () => {
+    expect(
+      ['22.22.0', '22.23.1', '24.0.0', '100.1.0'].map((version) => nodeFault(version, '>=22.22')),
+    ).toEqual([null, null, null, null])
+    for (const version of ['20.20.2', '22.3.0', '9.99.99'])
+      expect(nodeFault(version, '>=22.22')).toBe(`this needs Node 22.22 or newer, and runs on ${version}.`)
+    expect(nodeFault()).toBeNull()
   })
 })

@@ -39,6 +39,8 @@ export interface PlanOptions {
 export interface Plan {
   changes: Change[]
   issues: SetupIssue[]
+  /** Worth knowing before anything is done. */
+  warnings: string[]
   notes: string[]
 }
 
@@ -53,15 +55,18 @@ interface Making {
   deletions: Change[]
   /** What the files do not name and nobody asked to delete. */
   extra: string[]
+  /** What the files do not name, whoever asked for what. */
+  unnamed: Pick<Change, 'kind' | 'name'>[]
 }
 
 const nothing: CurrentProject = { apiKeys: [], connections: [], integrations: [], destinations: [] }
 
 /** Compares what the files want of one project with what is there. */
 export function planProject(wanted: WantedProject, found: CurrentProject | null, options: PlanOptions): Plan {
-  const plan: Plan = { changes: [], issues: [], notes: [] }
+  const plan: Plan = { changes: [], issues: [], warnings: [], notes: [] }
   const base = path`/v1/projects/${wanted.name}`
-  const making: Making = { wanted, current: found ?? nothing, base, options, plan, deletions: [], extra: [] }
+  const lists = { deletions: [], extra: [], unnamed: [] }
+  const making: Making = { wanted, current: found ?? nothing, base, options, plan, ...lists }
   if (found === null)
     plan.changes.push(
       change(making, 'create', 'project', wanted.name, async (api) => {
@@ -74,12 +79,27 @@ export function planProject(wanted: WantedProject, found: CurrentProject | null,
   planKeys(making)
   planDestinations(making)
   for (const integration of wanted.integrations ?? []) planInstallations(making, integration)
+  warnOfNewNames(making)
   plan.changes.push(...making.deletions.reverse())
   if (making.extra.length > 0)
     plan.notes.push(
       `${wanted.name}: the files do not name ${making.extra.join(', ')}; --prune deletes what they do not name`,
     )
   return plan
+}
+
+/** Things are found by their names, so a name that was changed in a file makes a second one. */
+function warnOfNewNames({ wanted, plan, unnamed, options }: Making): void {
+  const second = options.isPruning ? 'a second one and deletes the first' : 'a second one'
+  for (const kind of ['integration', 'API key', 'destination'] as const) {
+    const made = plan.changes.filter((one) => one.action === 'create' && one.kind === kind)
+    const gone = unnamed.filter((one) => one.kind === kind)
+    if (made.length === 0 || gone.length === 0) continue
+    const names = (of: readonly { name: string }[]): string => of.map(({ name }) => name).join(', ')
+    plan.warnings.push(
+      `${wanted.name}: a new ${kind} (${names(made)}), and one that the files do not name any more (${names(gone)}). If that is a new name for the same thing: apply makes ${second}. Rename it by its PATCH call first, then apply`,
+    )
+  }
 }
 
 const change = (
@@ -110,6 +130,7 @@ function prune<T>(
   if (section === null) return
   for (const thing of extra) {
     const { name, target } = about(thing)
+    making.unnamed.push({ kind, name })
     if (making.options.isPruning)
       making.deletions.push(change(making, 'delete', kind, name, calling('DELETE', target)))
     else making.extra.push(`the ${kind} ${name}`)

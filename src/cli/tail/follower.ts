@@ -70,8 +70,8 @@ export function createFollower(
 ): Follower {
   const bounds = { ...usualBounds, ...given }
   const awaited = new Set<string>()
-  /** Told, or ended before: those that a look may meet again, with the times of their acceptance. */
-  const ended = new Map<string, number>()
+  /** Told, or ended before: those that a look may meet again, or ended anew. */
+  const ended = new Map<string, { acceptedAt: number; updateTime: string }>()
   let newest = since
   let isFirst = true
 
@@ -79,10 +79,16 @@ export function createFollower(
 
   /** What is new of a page; false when there is no room for all of it. */
   const take = (operations: Operation[]): boolean => {
-    const fresh = operations.filter(({ id }) => !awaited.has(id) && !ended.has(id))
+    // One that was sent again by hand, or settled, has ended at another time.
+    const fresh = operations.filter(
+      ({ id, updateTime }) => !awaited.has(id) && ended.get(id)?.updateTime !== updateTime,
+    )
     const open = fresh.filter((operation) => !hasEnded(operation))
     if (awaited.size > 0 && awaited.size + open.length > bounds.tracked) return false
-    for (const { id } of open) awaited.add(id)
+    for (const { id } of open) {
+      ended.delete(id)
+      awaited.add(id)
+    }
     end(fresh.filter(hasEnded))
     for (const operation of operations) newest = Math.max(newest, acceptedAt(operation))
     return true
@@ -91,7 +97,7 @@ export function createFollower(
   const end = (operations: Operation[]): void => {
     for (const operation of operations) {
       awaited.delete(operation.id)
-      ended.set(operation.id, acceptedAt(operation))
+      ended.set(operation.id, { acceptedAt: acceptedAt(operation), updateTime: operation.updateTime })
     }
     const late = operations.filter(({ updateTime }) => Date.parse(updateTime) >= since)
     late.sort((a, b) => (a.updateTime < b.updateTime ? -1 : 1))
@@ -161,7 +167,8 @@ export function createFollower(
       await walk(isDeep || isFirst ? bounds.deepOverlapMs : bounds.overlapMs)
       if (isDeep && !isFirst) await sweep()
       isFirst = false
-      for (const [id, at] of ended) if (at < newest - 2 * bounds.deepOverlapMs) ended.delete(id)
+      for (const [id, { acceptedAt }] of ended)
+        if (acceptedAt < newest - 2 * bounds.deepOverlapMs) ended.delete(id)
     },
   }
 }
