@@ -75,6 +75,12 @@ const oneOf = <T extends string>(
 const parseDatabaseUrl = (text: string): string | undefined =>
   URL.canParse(text) && /^postgres(ql)?:$/.test(new URL(text).protocol) ? text : undefined
 
+function parsePublicUrl(text: string): string | undefined {
+  const url = URL.parse(text)
+  if (url === null || !/^https?:$/.test(url.protocol) || /[?#]/.test(text)) return undefined
+  return url.username === '' && url.password === '' ? url.href.replace(/\/+$/, '') : undefined
+}
+
 function parseEncryptionKey(text: string): Buffer | undefined {
   if (!/^[A-Za-z0-9+/_-]+=*$/.test(text)) return undefined
   const key = Buffer.from(text, 'base64')
@@ -100,6 +106,16 @@ const variables = {
     expected: 'a host name or an address',
     parse: (text) => (/^[A-Za-z0-9.:_-]+$/.test(text) ? text : undefined),
   } satisfies Variable<string>,
+  publicUrl: {
+    name: 'WRITEBACK_PUBLIC_URL',
+    shownDefault: '`http://HOST:PORT`',
+    secret: false,
+    meaning:
+      'Where browsers reach the service: the base of the links by which customers connect their orgs, and of the callback URL that their app must have (`/connect/callback` under it). The same for all processes.',
+    fallback: null as string | null,
+    expected: 'an http or https URL without a query',
+    parse: parsePublicUrl,
+  } satisfies Variable<string | null>,
   databaseUrl: {
     name: 'DATABASE_URL',
     shownDefault: 'unset',

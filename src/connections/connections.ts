@@ -1,4 +1,4 @@
-import type { Sql } from '../db/connect.ts'
+import type { Sql, Tx } from '../db/connect.ts'
 import { WritebackError } from '../kernel/errors.ts'
 import { newId } from '../kernel/ids.ts'
 import type { Credentials } from '../model/credentials.ts'
@@ -33,23 +33,36 @@ function withTidyUrls(credentials: Credentials): Credentials {
 }
 
 /** Keeps a connection, its credentials encrypted. They are taken as valid: the call's schema is their check. */
-export async function createConnection(
+export const createConnection = (
   sql: Sql,
   cipher: Cipher,
   projectId: string,
-  input: { groupRef: string; provider: string; credentials: Credentials },
+  input: NewConnection,
+): Promise<ConnectionRow> => sql.begin((tx) => insertConnection(tx, cipher, projectId, input))
+
+/** What a connection is made with. */
+export interface NewConnection {
+  groupRef: string
+  provider: string
+  credentials: Credentials
+}
+
+/** The same in a transaction of the caller's. */
+export async function insertConnection(
+  tx: Tx,
+  cipher: Cipher,
+  projectId: string,
+  input: NewConnection,
 ): Promise<ConnectionRow> {
   const id = newId()
   const credentials = JSON.stringify(withTidyUrls(input.credentials))
   const encrypted = cipher.encrypt(credentials, credentialsPurpose(id))
-  return sql.begin(async (tx) => {
-    const [row] = await tx<[ConnectionRow]>`
-      insert into connection (id, project_id, group_ref, provider, credential_type, credentials)
-      values (${id}, ${projectId}, ${input.groupRef}, ${input.provider}, ${input.credentials.type}, ${encrypted})
-      returning id, group_ref as "groupRef", provider, status`
-    await announce(tx, 'connection', id)
-    return row
-  })
+  const [row] = await tx<[ConnectionRow]>`
+    insert into connection (id, project_id, group_ref, provider, credential_type, credentials)
+    values (${id}, ${projectId}, ${input.groupRef}, ${input.provider}, ${input.credentials.type}, ${encrypted})
+    returning id, group_ref as "groupRef", provider, status`
+  await announce(tx, 'connection', id)
+  return row
 }
 
 /**
@@ -58,26 +71,34 @@ export async function createConnection(
  *
  * @returns null when the project has no such connection
  */
-export async function renewConnection(
+export const renewConnection = (
   sql: Sql,
+  cipher: Cipher,
+  projectId: string,
+  id: string,
+  credentials: Credentials,
+): Promise<ConnectionRow | null> =>
+  sql.begin((tx) => replaceCredentials(tx, cipher, projectId, id, credentials))
+
+/** The same in a transaction of the caller's. */
+export async function replaceCredentials(
+  tx: Tx,
   cipher: Cipher,
   projectId: string,
   id: string,
   credentials: Credentials,
 ): Promise<ConnectionRow | null> {
   const encrypted = cipher.encrypt(JSON.stringify(withTidyUrls(credentials)), credentialsPurpose(id))
-  return sql.begin(async (tx) => {
-    // session_version stays: it only grows, so that no session of the old credentials can pass for a newer one
-    const [row] = await tx<ConnectionRow[]>`
-      update connection set credential_type = ${credentials.type}, credentials = ${encrypted},
-        status = 'working', status_reason = null, session = null, session_at = null,
-        refresh_lease = null, refresh_until = null, rotates = false, quick_refusals = 0, updated_at = now()
-      where id = ${id} and project_id = ${projectId}
-      returning id, group_ref as "groupRef", provider, status`
-    if (row === undefined) return null
-    await announceRenewed(tx, id)
-    return row
-  })
+  // session_version stays: it only grows, so that no session of the old credentials can pass for a newer one
+  const [row] = await tx<ConnectionRow[]>`
+    update connection set credential_type = ${credentials.type}, credentials = ${encrypted},
+      status = 'working', status_reason = null, session = null, session_at = null,
+      refresh_lease = null, refresh_until = null, rotates = false, quick_refusals = 0, updated_at = now()
+    where id = ${id} and project_id = ${projectId}
+    returning id, group_ref as "groupRef", provider, status`
+  if (row === undefined) return null
+  await announceRenewed(tx, id)
+  return row
 }
 
 /**

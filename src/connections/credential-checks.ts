@@ -22,7 +22,7 @@ const privateNames = /(?:^|\.)(?:localhost|local|internal|intranet|lan|home|corp
  * Whether a URL's host is private by its looks. A public name that resolves to a private address is not
  * caught here: that is only known when a connection is made.
  */
-function isPrivateHost(hostname: string): boolean {
+export function isPrivateHost(hostname: string): boolean {
   const bare = hostname.replace(/^\[|\]$/g, '')
   if (isIP(bare) !== 0) return isPrivateAddress(bare)
   return privateNames.test(bare) || !bare.replace(/\.$/, '').includes('.')

@@ -141,8 +141,8 @@ export interface SetupHooks {
 interface Parts {
   sql: Sql
   cipher: Cipher
-  /** Notes a change that was made, and what of. A change of nothing is none. */
-  changed: <T>(row: T | null, what: string, facts: object) => T | null
+  /** Notes a change once it is made, and what of. A change of nothing is none. */
+  changed: <T>(change: Promise<T | null>, what: string, facts: object) => Promise<T | null>
   hooks: SetupHooks
 }
 
@@ -157,11 +157,12 @@ export function createSetup(
   logger: Logger = silentLogger,
   hooks: SetupHooks = {},
 ): Setup {
-  const changed = <T>(row: T | null, what: string, facts: object): T | null => {
-    if (row === null) return null
+  const changed: Parts['changed'] = async (change, what, facts) => {
+    const made = await change
+    if (made === null) return null
     hooks.changed?.()
     logger.info(facts, what)
-    return row
+    return made
   }
   const parts: Parts = { sql, cipher, changed, hooks }
   return {
@@ -178,10 +179,10 @@ const projectCalls = ({ sql, changed }: Parts) =>
     createProject: (input) => createProject(sql, input),
     getProject: (id) => getProject(sql, id),
     listProjects: (page) => listProjects(sql, page),
-    updateProject: async (id, change, by) =>
-      changed(await updateProject(sql, id, change), 'a project was renamed', { projectId: id, ...by }),
-    deleteProject: async (id, by) =>
-      changed(await deleteProject(sql, id), 'a project was deleted', { projectId: id, ...by }),
+    updateProject: (id, change, by) =>
+      changed(updateProject(sql, id, change), 'a project was renamed', { projectId: id, ...by }),
+    deleteProject: (id, by) =>
+      changed(deleteProject(sql, id), 'a project was deleted', { projectId: id, ...by }),
   }) satisfies Partial<Setup>
 
 const apiKeyCalls = ({ sql, changed }: Parts) =>
@@ -189,14 +190,14 @@ const apiKeyCalls = ({ sql, changed }: Parts) =>
     createApiKey: (projectId, input) => underParent(createApiKey(sql, projectId, input)),
     getApiKey: (projectId, id) => getApiKey(sql, projectId, id),
     listApiKeys: (projectId, page) => listApiKeys(sql, projectId, page),
-    updateApiKey: async (projectId, id, change, by) =>
-      changed(await updateApiKey(sql, projectId, id, change), 'an API key was changed', {
+    updateApiKey: (projectId, id, change, by) =>
+      changed(updateApiKey(sql, projectId, id, change), 'an API key was changed', {
         projectId,
         keyId: id,
         ...by,
       }),
-    deleteApiKey: async (projectId, id, by) =>
-      changed(await deleteApiKey(sql, projectId, id), 'an API key was revoked', {
+    deleteApiKey: (projectId, id, by) =>
+      changed(deleteApiKey(sql, projectId, id), 'an API key was revoked', {
         projectId,
         keyId: id,
         ...by,
@@ -208,14 +209,14 @@ const integrationCalls = ({ sql, changed }: Parts) =>
     createIntegration: (projectId, input) => underParent(createIntegration(sql, projectId, input)),
     getIntegration: (projectId, id) => getIntegration(sql, projectId, id),
     listIntegrations: (projectId, page) => listIntegrations(sql, projectId, page),
-    updateIntegration: async (projectId, id, change, by) =>
-      changed(await updateIntegration(sql, projectId, id, change), 'an integration was renamed', {
+    updateIntegration: (projectId, id, change, by) =>
+      changed(updateIntegration(sql, projectId, id, change), 'an integration was renamed', {
         projectId,
         integrationId: id,
         ...by,
       }),
-    deleteIntegration: async (projectId, id, by) =>
-      changed(await deleteIntegration(sql, projectId, id), 'an integration was deleted', {
+    deleteIntegration: (projectId, id, by) =>
+      changed(deleteIntegration(sql, projectId, id), 'an integration was deleted', {
         projectId,
         integrationId: id,
         ...by,
@@ -227,14 +228,14 @@ const connectionCalls = ({ sql, cipher, changed }: Parts) =>
     createConnection: (projectId, input) => underParent(createConnection(sql, cipher, projectId, input)),
     getConnection: (projectId, id) => getConnection(sql, projectId, id),
     listConnections: (projectId, page) => listConnections(sql, projectId, page),
-    renewConnection: async (projectId, id, credentials, by) =>
+    renewConnection: (projectId, id, credentials, by) =>
       changed(
-        await renewConnection(sql, cipher, projectId, id, credentials),
+        renewConnection(sql, cipher, projectId, id, credentials),
         'a connection was given new credentials',
         { projectId, connectionId: id, credentialType: credentials.type, ...by },
       ),
-    deleteConnection: async (projectId, id, by) =>
-      changed(await deleteConnection(sql, projectId, id), 'a connection was deleted', {
+    deleteConnection: (projectId, id, by) =>
+      changed(deleteConnection(sql, projectId, id), 'a connection was deleted', {
         projectId,
         connectionId: id,
         ...by,
@@ -247,16 +248,17 @@ const installationCalls = ({ sql, changed, hooks }: Parts) =>
     getInstallation: (integrationId, id) => getInstallation(sql, integrationId, id),
     listInstallations: (integrationId, page) => listInstallations(sql, integrationId, page),
     updateInstallation: async (parent, id, change, by) => {
-      const updated = await updateInstallation(sql, parent, id, change)
       const facts = { projectId: parent.projectId, installationId: id, ...by }
-      if (changed(updated, 'an installation was changed', facts) === null || updated === null) return null
+      const update = updateInstallation(sql, parent, id, change)
+      const updated = await changed(update, 'an installation was changed', facts)
+      if (updated === null) return null
       if (updated.reconnected) await hooks.reconnected?.(updated.row.connectionId)
       return updated.row
     },
     deleteInstallation: async ({ id: integrationId, projectId }, id, by) => {
-      const deleted = await deleteInstallation(sql, integrationId, id)
-      if (!deleted) return false
-      changed(true, 'an installation was deleted', { projectId, integrationId, installationId: id, ...by })
+      const facts = { projectId, integrationId, installationId: id, ...by }
+      const removal = deleteInstallation(sql, integrationId, id).then((deleted) => deleted || null)
+      if ((await changed(removal, 'an installation was deleted', facts)) === null) return false
       await hooks.endWaiting?.(id)
       return true
     },

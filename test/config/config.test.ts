@@ -23,6 +23,7 @@ describe('loadConfig', () => {
     expect(loadConfig({ PATH: '/bin' })).toEqual({
       port: 8080,
       host: '127.0.0.1',
+      publicUrl: null,
       databaseUrl: null,
       dataDir: '.writeback',
       adminKey: null,
@@ -48,6 +49,7 @@ describe('loadConfig', () => {
         ...withDatabase,
         PORT: '0',
         HOST: '::',
+        WRITEBACK_PUBLIC_URL: 'https://writeback.example.com/base/',
         WRITEBACK_DATA_DIR: '/data',
         WRITEBACK_ADMIN_KEY: 'operator',
         WRITEBACK_OLD_ENCRYPTION_KEYS: `${oldKeys[0]!.toString('base64')}, ${oldKeys[1]!.toString('base64url')}`,
@@ -66,6 +68,7 @@ describe('loadConfig', () => {
     ).toEqual({
       port: 0,
       host: '::',
+      publicUrl: 'https://writeback.example.com/base',
       databaseUrl: withDatabase.DATABASE_URL,
       dataDir: '/data',
       adminKey: 'operator',
@@ -99,6 +102,13 @@ describe('loadConfig', () => {
     ['PORT', '65536', 'PORT must be a whole number from 0 to 65535, not "65536".'],
     ['PORT', '80a', 'PORT must be a whole number from 0 to 65535, not "80a".'],
     ['PORT', '-1', 'PORT must be a whole number from 0 to 65535, not "-1".'],
+    [
+      'WRITEBACK_PUBLIC_URL',
+      'ftp://a.example',
+      'WRITEBACK_PUBLIC_URL must be an http or https URL without a query, not "ftp://a.example".',
+    ],
+    ['WRITEBACK_PUBLIC_URL', 'https://a.example/?b', 'WRITEBACK_PUBLIC_URL must be an http or https URL'],
+    ['WRITEBACK_PUBLIC_URL', 'writeback.example.com', 'WRITEBACK_PUBLIC_URL must be an http or https URL'],
     ['HOST', 'a b', 'HOST must be a host name or an address, not "a b".'],
     [
       'DATABASE_URL',
