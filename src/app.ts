@@ -2,19 +2,23 @@ import { hostname } from 'node:os'
 import { batchRoutes } from './api/ampersand/batches.ts'
 import { bulkRoutes } from './api/ampersand/bulk.ts'
 import { laneRoutes } from './api/ampersand/lanes.ts'
+import type { WritePort } from './api/ampersand/make-write.ts'
 import { operateRoutes } from './api/ampersand/operate.ts'
 import { operationListRoutes } from './api/ampersand/operation-lists.ts'
 import { operationRoutes } from './api/ampersand/operations.ts'
 import { promoteRoutes } from './api/ampersand/promote.ts'
 import { writeRoutes } from './api/ampersand/write.ts'
+import { callersWriteRoutes } from './api/compat/callers-writes.ts'
+import { engagementRoutes } from './api/compat/engagement.ts'
+import { floqerUpsertRoutes } from './api/compat/floqer-upsert.ts'
+import { recordsRoutes } from './api/compat/records.ts'
 import { createServer } from './api/server.ts'
 import { createSendNow } from './batcher/send-now.ts'
-import type { SendingSession, SessionSource } from './batcher/sessions.ts'
 import { startWorker, type Worker } from './batcher/worker.ts'
 import { createCipher, keyIdOf, keysById, type Cipher } from './connections/cipher.ts'
+import { removeOldLinks } from './connections/connect-links.ts'
 import { createDirectory, type Directory } from './connections/directory.ts'
 import { reportMissingKeys } from './connections/reencrypt.ts'
-import { createSessions, type OpenSession } from './connections/sessions.ts'
 import { createSetup, type SetupHooks } from './connections/setup.ts'
 import { connect, type Sql } from './db/connect.ts'
 import { isDatabaseUnavailable } from './db/pg-errors.ts'
@@ -30,9 +34,6 @@ import type { Metrics } from './metrics/metrics.ts'
 import { DEFAULT_LEASE_SECONDS } from './model/lease.ts'
 import { defaultCallSettings } from './model/object-entry.ts'
 import { removeOldNotifications } from './notify/remove-old.ts'
-import type { Provider } from './providers/provider.ts'
-import { createProviderRegistry } from './providers/registry.ts'
-import { createSalesforceProvider } from './providers/salesforce/index.ts'
 import { endDeleted } from './queue/end-deleted.ts'
 import { createFollowing } from './queue/following.ts'
 import { createOperate } from './queue/operate.ts'
@@ -41,14 +42,19 @@ import { createOperationReads, readAttempts, readOpenBatches, readOperation } fr
 import { resumeLanesOfConnection } from './queue/resume-lanes.ts'
 import { keepRetention } from './queue/retention.ts'
 import { startWakeups, type Wakeups } from './wakeups/wakeups.ts'
+import { wireActions, type OrgSessions } from './wire-actions.ts'
+import { wireConnect } from './wire-connect.ts'
 import { wireHealth } from './wire-health.ts'
 import { wireNotifications, type Notifying } from './wire-notifications.ts'
+import { wireSessions } from './wire-sessions.ts'
 
 /** What a process of the service is started with; see the configuration for the meaning of each. */
 export interface AppOptions {
   role: 'all' | 'api' | 'worker'
   host: string
   port: number
+  /** Where browsers reach the service; where it listens when absent. */
+  publicUrl?: string | null
   /** A database whose migrations are applied. */
   databaseUrl: string
   adminKey: string | null
@@ -84,8 +90,6 @@ export interface App {
 const DRAIN_MS = 30_000
 /** Milliseconds before the end of that time at which synchronous calls are cut off, so that they can still be answered. */
 const ANSWER_MS = 1_000
-/** Milliseconds that a login host may take: everyone who needs the session waits meanwhile. */
-const SESSION_TIMEOUT_MS = 15_000
 
 const keysOf = ({ encryptionKey, oldEncryptionKeys }: AppOptions): Map<string, Buffer> =>
   keysById(encryptionKey, ...(oldEncryptionKeys ?? []))
@@ -100,7 +104,8 @@ type Stop = () => Promise<unknown>
 
 /** Wires the floors together and starts them: the only place that knows them all. */
 export async function startApp(options: AppOptions): Promise<App> {
-  const floors: Floors = { options, clock: options.clock ?? systemClock, stops: [], drainMs: DRAIN_MS }
+  const clock = options.clock ?? systemClock
+  const floors: Floors = { options, clock, stops: [], listening: { url: '' }, drainMs: DRAIN_MS }
   // Last started, first stopped; one that fails does not keep the others running.
   const stopAll = async (): Promise<void> => {
     for (const stop of floors.stops.splice(0).reverse()) await stopOne(options.logger, stop)
@@ -142,6 +147,7 @@ async function start(floors: Floors): Promise<string> {
           housekeeping: async (signal) => {
             await keepRetention({ sql, logger, days: retentionDays }, signal)
             await removeOldNotifications(sql, signal)
+            await removeOldLinks(sql)
           },
         }),
   })
@@ -152,9 +158,16 @@ async function start(floors: Floors): Promise<string> {
   stops.push(() => directory.stop())
 
   const { metrics, port: health } = await wireHealth({ ...options, sql, clock })
-  const sessions = await sessionSource({ ...floors, sql, wakeups, directory, metrics })
+  const sessions = await wireSessions({
+    ...{ sql, directory, logger, cipher: cipherOf(options), leaseSeconds: leaseOf(options) },
+    allowInsecure: options.allowInsecureProviders,
+    telemetry: metrics.telemetry,
+    resume: (connectionId) => resume({ sql, wakeups }, connectionId),
+  })
+  stops.push(() => sessions.stop())
   const notifying = await wireNotifications({
     ...{ sql, clock, logger, cipher: cipherOf(options), keyIds: [...keysOf(options).keys()] },
+    telemetry: metrics.telemetry,
     allowInsecure: options.allowInsecureProviders,
   })
   stops.push(() => notifying.stop(0))
@@ -163,7 +176,7 @@ async function start(floors: Floors): Promise<string> {
   const worker = role === 'api' ? null : startWorking(parts)
   if (role !== 'api') await notifying.start()
   metrics.watch({
-    ...(worker !== null && { lanesInWork: () => worker.active }),
+    ...(worker !== null && { lanesInWork: () => worker.active, deliveriesUnderWay: () => notifying.active }),
     ...(api !== null && {
       commitsPending: () => api.ingest.pending,
       synchronousCalls: () => api.sendNow.active,
@@ -185,6 +198,7 @@ async function start(floors: Floors): Promise<string> {
     const answerMs = Math.max(0, floors.drainMs - ANSWER_MS)
     const cancels = [
       clock.after(answerMs, () => api?.endBulk()),
+      clock.after(answerMs, () => api?.cutReads()),
       clock.after(floors.drainMs, () => server.server.closeAllConnections()),
     ]
     await Promise.all([server.close(), api?.sendNow.stop(answerMs)])
@@ -200,6 +214,7 @@ async function start(floors: Floors): Promise<string> {
     ]),
   )
   const address = await server.listen({ host: options.host, port: options.port })
+  floors.listening.url = address
   logger.info({ url: address, role }, 'listening')
   return address
 }
@@ -209,6 +224,8 @@ interface Floors {
   options: AppOptions
   clock: Clock
   stops: Stop[]
+  /** Where the process listens, as soon as it does. */
+  listening: { url: string }
   /** Milliseconds that a stop may take before what is in flight is cut off. */
   drainMs: number
 }
@@ -219,7 +236,7 @@ interface Parts extends Floors {
   wakeups: Wakeups
   directory: Directory
   metrics: Metrics
-  sessions: SessionSource
+  sessions: OrgSessions
   notifying: Notifying
 }
 
@@ -247,61 +264,6 @@ const startWorking = (parts: Parts): Worker =>
     sweepIntervalMs: parts.options.sweepMs,
   })
 
-/** Sessions by installation: the directory knows its connection, the connections floor its session. */
-async function sessionSource(parts: Omit<Parts, 'sessions' | 'notifying'>): Promise<SessionSource> {
-  const { options, sql, directory, stops } = parts
-  const salesforce = createSalesforceProvider({
-    logger: options.logger,
-    allowInsecure: options.allowInsecureProviders,
-    telemetry: parts.metrics.telemetry,
-  })
-  const providers = createProviderRegistry([salesforce])
-  stops.push(() => providers.close())
-  const providerNamed = (name: string): Provider => {
-    const provider = providers.find(name)
-    if (provider === undefined) throw new Error(`There is no provider ${name}.`)
-    return provider
-  }
-  const sessions = createSessions({
-    sql,
-    cipher: cipherOf(options),
-    logger: options.logger,
-    leaseSeconds: leaseOf(options),
-    mint: (provider, credentials, signal) =>
-      providerNamed(provider).openSession(credentials, { timeoutMs: SESSION_TIMEOUT_MS, signal }),
-  })
-  sessions.onRenewed((connectionId) => {
-    resume(parts, connectionId).catch((error: unknown) => {
-      options.logger.warn(
-        { connectionId, error: messageOf(error) },
-        'what waited for new credentials was not woken',
-      )
-    })
-  })
-  await sessions.start()
-  stops.push(() => sessions.stop())
-  const find = async (installationId: string) => {
-    const installation = await directory.installationById(installationId)
-    if (installation === null) throw new Error('The installation is not there any more.')
-    return { connectionId: installation.connectionId, provider: providerNamed(installation.provider) }
-  }
-  const sendingWith = (connectionId: string, provider: Provider, open: OpenSession): SendingSession => ({
-    provider,
-    ...open,
-    worked: () => sessions.worked(connectionId, open.version),
-  })
-  return {
-    open: async (installationId) => {
-      const { connectionId, provider } = await find(installationId)
-      return sendingWith(connectionId, provider, await sessions.get(connectionId))
-    },
-    refresh: async (installationId, staleVersion) => {
-      const { connectionId, provider } = await find(installationId)
-      return sendingWith(connectionId, provider, await sessions.refresh(connectionId, staleVersion))
-    },
-  }
-}
-
 /** Wakes what was put off for want of a working connection. Every process does: the second finds nothing left. */
 const resume = ({ sql, wakeups }: Pick<Parts, 'sql' | 'wakeups'>, connectionId: string): Promise<void> =>
   sql.begin(async (tx) => wakeups.nudge(tx, await resumeLanesOfConnection(tx, connectionId)))
@@ -310,7 +272,7 @@ const resume = ({ sql, wakeups }: Pick<Parts, 'sql' | 'wakeups'>, connectionId: 
 const END_CHUNKS = 10
 
 /** What a change of the set-up means for the other floors. */
-const setupHooks = ({ options, sql, wakeups, directory }: Parts): SetupHooks => {
+const setupHooks = ({ options, sql, wakeups, directory, metrics }: Parts): SetupHooks => {
   // The change is made: what follows of it may come late, but is no reason to say that it failed.
   const after = (what: string, work: Promise<unknown>): Promise<void> =>
     work.then(
@@ -324,7 +286,7 @@ const setupHooks = ({ options, sql, wakeups, directory }: Parts): SetupHooks => 
     endWaiting: (installationId) =>
       after(
         'what waited for a deleted installation is left to the sweeps',
-        endDeleted(sql, installationId, END_CHUNKS),
+        endDeleted(sql, installationId, END_CHUNKS, metrics.telemetry),
       ),
   }
 }
@@ -358,6 +320,22 @@ async function startTaking(parts: Parts) {
     ...createFollowing({ sql, nudge: wakeups.nudge }),
     installation: (integrationId: string, id: string) => setup.getInstallation(integrationId, id),
   }
+  const connecting = wireConnect({
+    ...{ sql, clock, logger, telemetry, cipher: cipherOf(options) },
+    allowInsecure: options.allowInsecureProviders,
+    publicUrl: () => options.publicUrl ?? parts.listening.url,
+    changed: () => directory.expire(),
+  })
+  parts.stops.push(() => connecting.close())
+  const reading = wireActions({
+    ...{ sessions: parts.sessions, clock, installation: accepting.installation },
+    pace: { ...callerOf(parts), nudge: wakeups.nudge },
+    callTimeoutMs: options.providerTimeoutMs,
+  })
+  const writing: WritePort = {
+    ...accepting,
+    sendNow: (submission, timeMs) => sendNow.send(submission, timeMs),
+  }
   let isEnding = false
   return {
     ingest,
@@ -366,12 +344,19 @@ async function startTaking(parts: Parts) {
     endBulk: () => {
       isEnding = true
     },
+    cutReads: () => reading.actions.cut(),
     waiter,
     access: directory,
     setup,
     allowInsecureProviders: options.allowInsecureProviders,
+    pages: connecting.pages,
     routes: [
-      writeRoutes({ ...accepting, sendNow: (submission, timeMs) => sendNow.send(submission, timeMs) }),
+      writeRoutes(writing),
+      recordsRoutes(writing),
+      floqerUpsertRoutes({ ...writing, instanceUrlOf: reading.actions.instanceUrlOf }),
+      ...reading.routes,
+      callersWriteRoutes(writing),
+      engagementRoutes(writing),
       bulkRoutes({ ...accepting, isEnding: () => isEnding, logger }),
       operationRoutes({
         read: createOperationReads(sql),
@@ -384,11 +369,12 @@ async function startTaking(parts: Parts) {
       batchRoutes(following),
       laneRoutes(following),
       operateRoutes({
-        ...createOperate({ sql, nudge: wakeups.nudge }),
+        ...createOperate({ sql, nudge: wakeups.nudge, telemetry }),
         read: (projectId, id) => readOperation(sql, projectId, id),
       }),
       promoteRoutes(sendNow),
       parts.notifying.routes,
+      connecting.routes,
     ],
   }
 }

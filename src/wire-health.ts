@@ -5,6 +5,7 @@ import { findMissing } from './db/missing-migrations.ts'
 import type { Clock } from './kernel/clock.ts'
 import type { Logger } from './kernel/log.ts'
 import { createMetrics, type Metrics } from './metrics/metrics.ts'
+import { readOutbox } from './notify/read-outbox.ts'
 import { createLoadReads } from './queue/read-load.ts'
 import { readWorkers } from './queue/worker-seen.ts'
 
@@ -33,7 +34,11 @@ const noneSeen = { alive: 0, lastSeenAt: null }
 /** Wires metrics and readiness to the database. */
 export async function wireHealth({ sql, sweepMs, ...rest }: HealthParts): Promise<Health> {
   const workers = () => readWorkers(sql, seenSeconds(sweepMs))
-  const queue = { ...createLoadReads(sql), workersAlive: async () => (await workers()).alive }
+  const queue = {
+    ...createLoadReads(sql),
+    workersAlive: async () => (await workers()).alive,
+    outbox: () => readOutbox(sql),
+  }
   const metrics = createMetrics({ ...rest, queue })
   const migrations = await readMigrations()
   const look = async () => {

@@ -3,6 +3,7 @@ import type { Cipher } from './connections/cipher.ts'
 import type { Sql } from './db/connect.ts'
 import type { Clock } from './kernel/clock.ts'
 import type { Logger } from './kernel/log.ts'
+import type { Telemetry } from './kernel/telemetry.ts'
 import { startDispatcher, type Dispatcher } from './notify/dispatcher.ts'
 import { createPoster } from './notify/post-message.ts'
 import { findMissingSecretKeys } from './notify/reencrypt-secrets.ts'
@@ -16,12 +17,15 @@ export interface NotifyingOptions {
   keyIds: string[]
   clock: Clock
   logger: Logger
+  telemetry: Telemetry
   /** Allows http and private addresses as targets. */
   allowInsecure: boolean
 }
 
 /** The process's part in notifications. */
 export interface Notifying {
+  /** Notifications under way. */
+  readonly active: number
   /** The calls that set destinations up. */
   routes: ReturnType<typeof destinationRoutes>
   /** Begins to send what is in the outbox. */
@@ -32,16 +36,20 @@ export interface Notifying {
 
 /** Wires the notify floor; nothing is sent before `start`. */
 export async function wireNotifications(options: NotifyingOptions): Promise<Notifying> {
-  const { sql, cipher, clock, logger, allowInsecure } = options
+  const { sql, cipher, clock, logger, telemetry, allowInsecure } = options
   await reportMissingKeys(options)
   const poster = createPoster({ policy: { allowInsecure }, clock })
   const destinations = createDestinations({ sql, cipher, poster, clock, logger })
   let dispatcher: Dispatcher | null = null
   let stopping: Promise<void> | null = null
   return {
+    get active() {
+      return dispatcher?.active ?? 0
+    },
     routes: destinationRoutes({ destinations, allowInsecure }),
     start: async () => {
-      dispatcher = await startDispatcher({ sql, cipher, poster, clock, logger, random: Math.random })
+      const parts = { sql, cipher, poster, clock, logger, telemetry }
+      dispatcher = await startDispatcher({ ...parts, random: Math.random })
     },
     stop: (drainMs) => {
       stopping ??= Promise.resolve(dispatcher?.stop(drainMs)).finally(() => poster.close())

@@ -2,10 +2,17 @@ import type { Answer, Content, Document, DocumentedCall, Parameter } from './doc
 import { addErrors, codesOf, errorExamples, sharedHeaders } from './document-errors.ts'
 import { exampleOf } from './document-examples.ts'
 import { operationIdOf } from './document-names.ts'
+import { documentedWebhooks } from './document-webhooks.ts'
 
 /** What the groups of calls are about, in the order in which they are shown. */
 const tagTexts: Record<string, string> = {
   Writing: 'Records in: one, a batch, or many at once.',
+  'Reading from the org':
+    'Queries, calls of the org’s own API, lists of what it has: answered by it at once.',
+  'Engagement interactions': 'Interactions with their attendees and topics, each written as one.',
+  iDialogue: 'Records in, in the shape of scripts of iDialogue rooms.',
+  Callers: 'Records in, one or many, as the actions of Callers have them.',
+  Floqer: 'Records in, as Floqer’s action has them.',
   'Following a write': 'What became of writes.',
   'Operations by hand': 'What a caller or an operator can still do about a write.',
   'Groups and lanes': 'What waits to leave together, and what left together.',
@@ -40,6 +47,11 @@ export function completeDocument(collected: Document): Document {
       completeCall(call, method, path)
       for (const tag of call.tags ?? []) used.add(tag)
     }
+  document.webhooks = structuredClone(documentedWebhooks())
+  for (const { post } of Object.values(document.webhooks)) {
+    for (const parameter of post?.parameters ?? []) completeParameter(parameter)
+    if (post?.requestBody !== undefined) addExamples(post.requestBody.content)
+  }
   const known = Object.keys(tagTexts).filter((name) => used.has(name))
   const others = [...used].filter((name) => !known.includes(name)).sort()
   document.tags = [...known, ...others].map((name) => ({ name, description: tagTexts[name] ?? `${name}.` }))

@@ -2,22 +2,46 @@ import { errorCatalogue, WritebackError, type ErrorCode } from '../kernel/errors
 import type { Answer, Document, DocumentedCall, Example, Schema } from './document.ts'
 import { problemOf, statusOf } from './error-handler.ts'
 
+/** What a call that writes can be refused with, whichever way in it is. */
+const ofWrites: ErrorCode[] = [
+  'NOT_FOUND',
+  'IDEMPOTENCY_KEY_IN_USE',
+  'IDEMPOTENCY_KEY_REUSED',
+  'NO_WORKING_CONNECTION',
+  'TOO_MUCH_QUEUED',
+  'PROVIDER_UNREACHABLE',
+  'OUTCOME_UNKNOWN',
+  'STILL_TRYING',
+  'RECORD_BUSY',
+  'PROVIDER_TIMEOUT',
+  'SHUTTING_DOWN',
+]
+
+/** What a call can be refused with that the org answers at once. */
+const ofReads: ErrorCode[] = [
+  'NOT_FOUND',
+  'NO_WORKING_CONNECTION',
+  'PROVIDER_UNREACHABLE',
+  'INVALID_SESSION_ID',
+  'PROVIDER_TIMEOUT',
+]
+
 /** What a call can be refused with for what it does, beside what any call of its shape can be. */
 const ofCall: Record<string, ErrorCode[]> = {
   getReadiness: ['DATABASE_UNAVAILABLE'],
-  write: [
-    'NOT_FOUND',
-    'IDEMPOTENCY_KEY_IN_USE',
-    'IDEMPOTENCY_KEY_REUSED',
-    'NO_WORKING_CONNECTION',
-    'TOO_MUCH_QUEUED',
-    'PROVIDER_UNREACHABLE',
-    'OUTCOME_UNKNOWN',
-    'STILL_TRYING',
-    'RECORD_BUSY',
-    'PROVIDER_TIMEOUT',
-    'SHUTTING_DOWN',
-  ],
+  write: ofWrites,
+  createRecord: ofWrites,
+  updateRecord: ofWrites,
+  upsertRecord: ofWrites,
+  createRecords: ofWrites,
+  updateRecords: ofWrites,
+  query: ofReads,
+  callApi: [...ofReads, 'OUTCOME_UNKNOWN'],
+  listObjectOptions: ofReads,
+  listExternalIdFieldOptions: ofReads,
+  listFieldOptions: ofReads,
+  floqerUpsert: [...ofWrites, 'INVALID_SESSION_ID'],
+  writeEngagementInteraction: ofWrites,
   promoteOperation: [
     'INVALID_REQUEST',
     'CONFLICT',

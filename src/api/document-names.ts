@@ -5,6 +5,7 @@ const given: Record<string, string> = {
   'get /metrics': 'getMetrics',
   'post /v1/projects/{project}/integrations/{integration}/objects/{object}': 'write',
   'post /v1/projects/{project}/integrations/{integration}/writes': 'writeMany',
+  'post /v1/projects/{project}/connections:connect': 'createConnectLink',
   'post /v1/projects/{project}/operations:batchGet': 'getOperations',
   'get /v1/projects/{project}/operations/{operation}/logs': 'listOperationLogs',
   'get /v1/projects/{project}/destinations/{id}/deliveries': 'listDestinationDeliveries',

@@ -2,6 +2,8 @@
 export interface Document {
   openapi: string
   paths: Record<string, Record<string, DocumentedCall>>
+  /** Calls that the service makes itself. */
+  webhooks?: Record<string, Record<string, DocumentedCall>>
   components: {
     schemas: Record<string, Schema>
     examples?: Record<string, Example>

@@ -9,7 +9,6 @@ import { isStreamed } from './streamed-requests.ts'
 /** The one place where codes become statuses (contract section 3). */
 const statuses: Record<ErrorCode, number> = {
   INVALID_REQUEST: 400,
-  NOT_SUPPORTED_YET: 400,
   UNAUTHENTICATED: 401,
   FORBIDDEN: 403,
   NOT_FOUND: 404,
@@ -24,6 +23,7 @@ const statuses: Record<ErrorCode, number> = {
   TOO_MUCH_QUEUED: 429,
   INTERNAL: 500,
   PROVIDER_UNREACHABLE: 502,
+  INVALID_SESSION_ID: 502,
   DATABASE_UNAVAILABLE: 503,
   SHUTTING_DOWN: 503,
   PROVIDER_TIMEOUT: 504,

@@ -59,6 +59,8 @@ export interface ApiOptions {
   allowInsecureProviders: boolean
   /** Further routes, each a plugin: the write call, operations. */
   routes?: FastifyPluginAsync[]
+  /** Pages for people, outside the API. */
+  pages?: FastifyPluginAsync
 }
 
 export interface ServerOptions {
@@ -83,13 +85,19 @@ function requestIdOf(headers: NodeJS.Dict<string | string[]>): string {
   return typeof given === 'string' && saneRequestId.test(given) ? given : newId()
 }
 
+/** A path as it may be logged: that of a page by which an org is connected is a secret. */
+const shownPath = (url: string): string => {
+  const [path = ''] = url.split('?', 1)
+  return /^\/v1\//.test(path) || !/connect/i.test(path) ? path : '/connect/…'
+}
+
 /** One line per request: a warning when we failed, otherwise for those who debug. Never the query, which is the caller's. */
 function logRequest(logger: Logger, request: FastifyRequest, status: number, durationMs: number): void {
   const line = {
     requestId: request.id,
     method: request.method,
     route: request.routeOptions.url,
-    path: request.url.split('?', 1)[0],
+    path: shownPath(request.url),
     status,
     durationMs: Math.round(durationMs),
   }
@@ -209,4 +217,5 @@ function addApi(app: FastifyInstance, api: ApiOptions, version: string): void {
   })
   app.register(adminRoutes(api.setup), { prefix: '/v1' })
   for (const routes of api.routes ?? []) app.register(routes, { prefix: '/v1' })
+  if (api.pages !== undefined) app.register(api.pages)
 }

@@ -28,6 +28,10 @@ const format = (validate: (value: string) => boolean, says: Format['says']): For
 const hasControls = (text: string): boolean => controlCharacters.test(text)
 const isLine = (text: string): boolean => !hasControls(text) && text.isWellFormed() && text.trim() === text
 const isName = (text: string): boolean => isLine(text) && !isUuid(text) && text !== '.' && text !== '..'
+const isWebUrl = (text: string): boolean => {
+  const url = URL.parse(text)
+  return url !== null && /^https?:\/\//i.test(text) && url.username === '' && url.password === ''
+}
 const isDateTime = (text: string): boolean =>
   /^\d{4}-\d\d-\d\dT/.test(text) && !Number.isNaN(Date.parse(text))
 
@@ -46,6 +50,7 @@ function formatsFor(options: ValidationOptions): Record<string, Format> {
       (text) => URL.canParse(text),
       () => 'must be an absolute URI',
     ),
+    'web-url': format(isWebUrl, () => 'must begin with https:// or http:// and name a host, without a user'),
     line: format(isLine, () => 'must not contain control characters, nor begin or end with a space'),
     name: format(
       isName,
@@ -94,8 +99,6 @@ function sentenceFor(error: ErrorObject, formats: Record<string, Format>): strin
       return 'is required'
     case 'additionalProperties':
       return 'is not a known field'
-    case 'x-not-supported-yet':
-      return 'is not supported yet'
     case 'type':
       return `must be ${String(params.type)
         .split(',')
@@ -160,24 +163,16 @@ function issuesOf(errors: ErrorObject[], prefix: string, formats: Record<string,
   return [...issues.values()]
 }
 
-/**
- * The error for a refused input. When all that is wrong is what this version does not serve yet, the
- * code says so.
- */
-export function invalidInput(issues: Issue[], what = 'body', notSupportedYet = false): WritebackError {
+/** The error for a refused input. */
+export function invalidInput(issues: Issue[], what = 'body'): WritebackError {
   const first = issues[0]
   const rest = issues.length > 1 ? `, and ${issues.length - 1} more` : ''
   const where = first === undefined || first.path === '' ? `the ${what}` : first.path
   const detail = `The ${what} is invalid: ${where} ${first?.message ?? 'is not valid'}${rest}.`
-  return notSupportedYet
-    ? new WritebackError('NOT_SUPPORTED_YET', detail, {
-        issues,
-        remedy: 'Leave out the fields named in issues: this version does not support them yet.',
-      })
-    : new WritebackError('INVALID_REQUEST', detail, {
-        issues,
-        remedy: 'Correct the fields named in issues and send the request again.',
-      })
+  return new WritebackError('INVALID_REQUEST', detail, {
+    issues,
+    remedy: 'Correct the fields named in issues and send the request again.',
+  })
 }
 
 /** Where an issue of a part that is not the body points. */
@@ -196,8 +191,8 @@ export interface Validation {
  */
 export function createValidation(options: ValidationOptions): Validation {
   const formats = formatsFor(options)
-  const make = (coerceTypes: boolean): Ajv => {
-    const ajv = new Ajv({
+  const make = (coerceTypes: boolean): Ajv =>
+    new Ajv({
       allErrors: true,
       strict: true,
       strictRequired: false,
@@ -208,9 +203,6 @@ export function createValidation(options: ValidationOptions): Validation {
       coerceTypes,
       formats,
     })
-    ajv.addKeyword({ keyword: 'x-not-supported-yet', validate: () => false })
-    return ajv
-  }
   const forBodies = make(false)
   const forTexts = make(true)
   return {
@@ -218,8 +210,7 @@ export function createValidation(options: ValidationOptions): Validation {
     toError: (errors, part) => {
       const found = errors as ErrorObject[]
       const issues = issuesOf(found, prefixes[part] ?? '', formats)
-      const isAhead = found.every((error) => error.keyword === 'x-not-supported-yet')
-      return invalidInput(issues, nouns[part] ?? 'body', isAhead)
+      return invalidInput(issues, nouns[part] ?? 'body')
     },
   }
 }

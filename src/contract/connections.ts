@@ -4,14 +4,15 @@ import { GroupRef, Id, ProjectPath, ProviderName } from './fields.ts'
 const secret = (description: string) =>
   Type.String({ minLength: 1, maxLength: 16_384, format: 'header-token', description, writeOnly: true })
 
-const clientId = Type.String({
+export const clientId = Type.String({
   minLength: 1,
   maxLength: 1024,
   format: 'header-token',
   description: 'Consumer key of the connected app.',
 })
-const clientSecret = secret('Consumer secret of the connected app.')
-const login = (description: string) => Type.String({ maxLength: 1024, format: 'login-url', description })
+export const clientSecret = secret('Consumer secret of the connected app.')
+export const login = (description: string) =>
+  Type.String({ maxLength: 1024, format: 'login-url', description })
 const loginUrl = login("Where sessions are opened; Salesforce's production login when absent.")
 
 const variant = <T extends string, P extends TProperties>(type: T, properties: P) =>

@@ -2,7 +2,7 @@ import Type, { type TSchema } from 'typebox'
 
 /*
  * Fields that several surfaces share. The formats `name`, `line`, `object-name`, `header-token`,
- * `login-url`, `instance-url` and `rsa-private-key` are this service's own; the HTTP floor gives them their meaning
+ * `login-url`, `instance-url`, `web-url` and `rsa-private-key` are this service's own; the HTTP floor gives them their meaning
  * and the sentence that explains a refusal.
  */
 
@@ -66,15 +66,6 @@ export const pageOf = <T extends TSchema>(entry: T) =>
       ),
     }),
   })
-
-/**
- * A field that the interface has and this version does not serve: its presence is refused by name,
- * never ignored. The HTTP floor knows the keyword.
- */
-export const notSupportedYet = (description: string) =>
-  Type.Optional(
-    Type.Unsafe({ 'x-not-supported-yet': true, description: `${description} Not supported yet.` }),
-  )
 
 /** Path parameters that name a project. */
 export const ProjectPath = Type.Object({

@@ -1,12 +1,21 @@
 import Type, { type Static } from 'typebox'
 import { ConnectionStatus } from './connections.ts'
-import { GroupRef, Id, IntegrationPath, notSupportedYet, ProviderName, Time } from './fields.ts'
+import { GroupRef, Id, IntegrationPath, ProviderName, Time } from './fields.ts'
 
 /** When a field is written, and with what where the caller gives nothing. */
 export interface FieldSetting {
   default?: { stringValue?: string; integerValue?: number; booleanValue?: boolean }
   writeOnCreate?: 'always' | 'never'
   writeOnUpdate?: 'always' | 'never' | 'ifEmpty'
+}
+
+/** A named way of writing an object. */
+export interface ProcedureEntry {
+  fields?: string[]
+  values?: Record<string, string | number | boolean | null>
+  allOrNone?: boolean
+  allowDuplicates?: boolean
+  mode?: 'synchronous' | 'asynchronous'
 }
 
 /** What holds where the configuration says nothing, as the model has it. */
@@ -72,7 +81,17 @@ export const WriteObject = Type.Object(
         examples: [['Invoice__c']],
       }),
     ),
-    procedures: notSupportedYet('Named ways of writing the object.'),
+    procedures: Type.Optional(
+      Type.Unsafe<Record<string, ProcedureEntry>>({
+        type: 'object',
+        additionalProperties: true,
+        description:
+          "Named ways of writing the object, for `storedProcedure` of the records call: `fields` (those that a caller may give; any when absent), `values` (by field: what it is set to, whatever the caller gives), `allOrNone`, `allowDuplicates` and `mode`, which wins over the caller's.",
+        examples: [
+          { SelectQuote: { fields: ['CustomerSelectedQuote__c'], values: { StageName: 'Negotiation' } } },
+        ],
+      }),
+    ),
   },
   { additionalProperties: false, title: 'WriteObject' },
 )

@@ -24,6 +24,23 @@ export interface ObjectEntry {
   selectedFieldSettings?: Record<string, FieldSetting>
 }
 
+/** A value that a procedure sets a field to. */
+export type ForcedValue = string | number | boolean | null
+
+/** A named way of writing an object (contract section 8). */
+export interface Procedure {
+  /** The fields that a caller may give, named as those of {@link ObjectEntry.selectedFieldSettings}; any when absent. */
+  fields?: string[]
+  /** By field, named likewise: what it is set to, whatever the caller gives. */
+  values?: Record<string, ForcedValue>
+  /** Default false. */
+  allOrNone?: boolean
+  /** Default false. */
+  allowDuplicates?: boolean
+  /** The caller's own when absent. */
+  mode?: 'synchronous' | 'asynchronous'
+}
+
 /** An object as an installation's configuration lists it. */
 export interface ConfiguredObject extends ObjectEntry {
   /** The provider's name. */
@@ -33,6 +50,8 @@ export interface ConfiguredObject extends ObjectEntry {
   idempotencyField?: string
   /** Lookup fields whose record the provider locks with this one (facts 8); those of standard objects are known. */
   parentFields?: string[]
+  /** By name. */
+  procedures?: Record<string, Procedure>
 }
 
 /** Which groups share a call: none, those that are ready together, or also those not yet due in its free places. */

@@ -179,6 +179,30 @@ describe('the document', () => {
     expect(Object.keys(write['429']!.headers ?? {})).toContain('Retry-After')
   })
 
+  it('says what the service itself calls: each notification, its headers, and what answers mean', () => {
+    const webhooks = Object.entries(document.webhooks ?? {})
+    expect(webhooks.map(([name]) => name)).toEqual([
+      'write.async.done',
+      'write.async.done.digest',
+      'destination.test',
+    ])
+    for (const [name, { post }] of webhooks) {
+      const names = (post?.parameters ?? []).map((one) => [one.name, one.in, one.required])
+      expect(names, name).toEqual([
+        ['webhook-id', 'header', true],
+        ['webhook-timestamp', 'header', true],
+        ['webhook-signature', 'header', true],
+      ])
+      expect(Object.keys(post?.responses ?? {}), name).toEqual(['410', '429', '2XX', 'default'])
+      const media = post?.requestBody?.content['application/json']
+      expect(check.schemaFaults(media!.schema!), name).toBeNull()
+      expect(check.faults(media!.schema!, media!.example), name).toBeNull()
+      expect((media!.example as { notificationType: string }).notificationType).toBe(name)
+    }
+    const ids = [...routes.map(({ call }) => call), ...webhooks.map(([, { post }]) => post!)]
+    expect(new Set(ids.map(({ operationId }) => operationId)).size).toBe(ids.length)
+  })
+
   it('is served whole at one address, and says where the service is', async () => {
     const full = document as unknown as { servers: unknown[]; info: Record<string, unknown> }
     expect(full.servers).toHaveLength(1)

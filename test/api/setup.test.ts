@@ -7,8 +7,6 @@ import { issuesOf, jsonOf, startHarness, type Harness } from './harness.ts'
 const uuid: unknown = expect.stringMatching(/^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}$/)
 const time: unknown = expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/)
 
-const saysNotSupported: unknown = expect.stringContaining('not support')
-
 let harness: Harness
 beforeAll(async () => {
   harness = await startHarness()
@@ -265,26 +263,30 @@ describe('installations', () => {
     ])
   })
 
-  test('what later versions serve is refused as such, never kept', async () => {
+  test('what is wrong with procedures is named, and nothing is kept; what is right is kept as it is', async () => {
     await connect('g3')
-    const entry = {
-      objectName: 'Account',
-      procedures: {},
-    }
-    const body = {
+    const bodyWith = (procedures: object) => ({
       groupRef: 'g3',
-      config: { content: { provider: 'salesforce', write: { objects: { Account: entry } } } },
-    }
-    const answer = await harness.call('POST', installations, { body })
-    expect(answer.statusCode).toBe(400)
-    expect(jsonOf(answer)).toMatchObject({
-      code: 'NOT_SUPPORTED_YET',
-      remedy: saysNotSupported,
+      config: {
+        content: {
+          provider: 'salesforce',
+          write: { objects: { Account: { objectName: 'Account', procedures } } },
+        },
+      },
     })
+    const wrong = { Close: { field: ['Name'], values: { Name: ['x'] }, mode: 'later' } }
+    const answer = await harness.call('POST', installations, { body: bodyWith(wrong) })
+    expect(answer.statusCode).toBe(400)
+    const base = '/config/content/write/objects/Account/procedures/Close'
     expect(issuesOf(answer)).toEqual([
-      '/config/content/write/objects/Account/procedures is not supported yet',
+      `${base}/field is not a known field`,
+      `${base}/mode must be one of: synchronous, asynchronous`,
+      `${base}/values/Name must be text, a number, true, false or null`,
     ])
     expect(await harness.sql`select 1 from installation where group_ref = 'g3'`).toHaveLength(0)
+    const right = { Close: { fields: ['Name'], values: { Rating: 'Hot' }, mode: 'asynchronous' } }
+    const made = await harness.call('POST', installations, { body: bodyWith(right) })
+    expect([made.statusCode, jsonOf(made)]).toMatchObject([201, { config: bodyWith(right).config }])
   })
 })
 

@@ -1,5 +1,6 @@
 import { createServer, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { interaction } from '../support/engagement.ts'
 import { ADMIN_KEY, caller, type Call, type Service, type Tenant } from '../support/service.ts'
 import { waitUntil } from '../support/wait-until.ts'
 
@@ -158,12 +159,33 @@ const one =
   async (world) => [{ path: (await make(world)).path, status, ...more }]
 
 const writePath = (world: World) => `${world.integration}/objects/Contact`
+
+/** An action that is made, in either mode, one that the org refuses, and one that is refused for its body. */
+function actions({ integration: base, tenant }: World, name: string, good: object, bad: object): Sample[] {
+  const path = `${base}/actions/${name}`
+  const of = (part: object) => ({ groupRef: tenant.groupRef, object: 'Contact', ...part })
+  return [
+    { path, body: of(good), status: 200 },
+    { path, body: of({ ...good, mode: 'asynchronous' }), status: 200 },
+    { path, body: of(bad), status: 422 },
+    { path, body: of({ colour: 'red' }), status: 400 },
+  ]
+}
 const bulkLine = ({ tenant }: World, more: object = {}) => ({
   groupRef: tenant.groupRef,
   objectName: 'Contact',
   ...contact,
   ...more,
 })
+
+function fieldOptions({ integration: base, tenant }: World, list: string): Sample[] {
+  const path = `${base}/options/${list}`
+  const of = (name: string) => ({ groupRef: tenant.groupRef, context: { salesforce_object: name } })
+  return [
+    { path, body: of('Account'), status: 200 },
+    { path, body: of('Nope__c'), status: 400 },
+  ]
+}
 
 /**
  * Samples by route as the document names it. A route without one fails the walk by its name: add it here, with
@@ -222,6 +244,17 @@ export const samples: Record<string, Make> = {
       status: 201,
     },
   ],
+  'POST /v1/projects/{project}/connections:connect': ({ base, tenant, service }) => {
+    const path = `${base}/connections:connect`
+    const body = { groupRef: tenant.groupRef, provider: 'salesforce', clientId: 'an-app' }
+    const returnUrl = 'https://app.example.com/settings'
+    return [
+      { path, body, status: 201 },
+      { path, body: { ...body, loginUrl: service.simulator.url, clientSecret: 'x', returnUrl }, status: 201 },
+      { path, body: { ...body, loginUrl: 'https://example.com' }, status: 400 },
+      { path, body: { ...body, returnUrl: 'javascript:alert(1)' }, status: 400 },
+    ]
+  },
   'GET /v1/projects/{project}/connections': listed(({ base }) => `${base}/connections`, connection),
   'GET /v1/projects/{project}/connections/{id}': one(connection),
   'PATCH /v1/projects/{project}/connections/{id}': async (world) => [
@@ -305,6 +338,119 @@ export const samples: Record<string, Make> = {
       { path, body: { nonsense: [] }, status: 400 },
     ]
   },
+  'POST /v1/projects/{project}/integrations/{integration}/connect/service-excellence/engagement-interactions':
+    (world) => {
+      const { groupRef } = world.tenant
+      const path = `${world.integration}/connect/service-excellence/engagement-interactions`
+      const of = (part: Record<string, unknown> = {}) => ({
+        groupRef,
+        engagementInteraction: interaction(part),
+      })
+      return [
+        { path, body: of({ engagementTopics: [{ name: 'fee reversal' }] }), status: 200 },
+        { path, body: { ...of(), mode: 'asynchronous' }, status: 200 },
+        { path, body: of({ ownerId: 'nobody' }), status: 422 },
+        { path, body: of({ colour: 'red' }), status: 400 },
+      ]
+    },
+  'POST /v1/projects/{project}/integrations/{integration}/actions/create-object': (world) =>
+    actions(world, 'create-object', { data: { LastName: 'Acts' } }, { data: { FirstName: 'x' } }),
+  'POST /v1/projects/{project}/integrations/{integration}/actions/update-object': async (world) => {
+    const { body } = await world.tenant.post<{ result: { recordId: string } }>('Contact', contact)
+    const id = body.result.recordId
+    return actions(world, 'update-object', { id, data: { Title: 'CTO' } }, { id, data: { Nope__c: 1 } })
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/actions/upsert': (world) => {
+    const keyed = (LastName: string | null) => ({
+      externalIdField: 'External_Id__c',
+      data: { External_Id__c: fresh('key'), LastName },
+    })
+    return actions(world, 'upsert', keyed('Acts'), keyed(null))
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/actions/bulk-create': (world) =>
+    actions(world, 'bulk-create', { records: [{ LastName: 'A' }, {}] }, { records: [{}] }),
+  'POST /v1/projects/{project}/integrations/{integration}/actions/bulk-update': async (world) => {
+    const { body } = await world.tenant.post<{ result: { recordId: string } }>('Contact', contact)
+    const id = body.result.recordId
+    const unknown = [{ id: '003RM000006EncrYAC', Title: 'x' }]
+    return actions(world, 'bulk-update', { records: [{ id, Title: 'CTO' }] }, { records: unknown })
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/records': (world) => {
+    const { groupRef } = world.tenant
+    const path = `${world.integration}/records`
+    const own = { method: 'INSERT', type: 'Contact' }
+    const insert = { groupRef, ...own }
+    const records = [{ fields: { LastName: 'Sample' } }, { fields: { FirstName: 'No last name' } }]
+    const headers = { 'idempotency-key': fresh('key') }
+    return [
+      { path, body: { ...insert, records }, status: 200 },
+      { path: `${path}?groupRef=${groupRef}`, body: { ...own, records }, status: 200 },
+      { path, body: { ...insert, records, mode: 'asynchronous' }, status: 200 },
+      { path, body: { ...insert, records }, headers, status: 200 },
+      { path, body: { ...insert, records }, headers, status: 200 },
+      { path, body: { ...insert, records: records.slice(0, 1) }, headers, status: 422 },
+      { path, body: { ...insert, groupRef: 'nobody', records }, status: 404 },
+      { path, body: { ...insert, records: [{ id: 5, nonsense: 1 }, 'x'], orgId: 1 }, status: 400 },
+      { path, body: { ...insert, records, storedProcedure: 'Nobody' }, status: 400 },
+      { path, body: '{', status: 400 },
+    ]
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/actions/salesforce_upsert_record': (world) => {
+    const { groupRef } = world.tenant
+    const path = `${world.integration}/actions/salesforce_upsert_record`
+    const bodyOf = (...fields: [name: string, value: string][]) => ({
+      groupRef,
+      inputs: {
+        salesforce_object: 'Contact',
+        salesforce_external_id_field: 'External_Id__c',
+        add_fields_and_their_values: fields.map(([name, value]) => ({ name, value })),
+      },
+    })
+    const key: [string, string] = ['External_Id__c', fresh('key')]
+    const body = bodyOf(key, ['LastName', 'Sample'])
+    return [
+      { path, body, status: 200 },
+      { path, body: { ...body, mode: 'asynchronous' }, status: 200 },
+      { path, body: bodyOf(['External_Id__c', fresh('key')]), status: 422 },
+      { path, body: bodyOf(['LastName', 'Sample']), status: 400 },
+      { path, body: { ...body, groupRef: 'nobody' }, status: 404 },
+    ]
+  },
+
+  'POST /v1/projects/{project}/integrations/{integration}/actions/query': (world) => {
+    const { groupRef } = world.tenant
+    const path = `${world.integration}/actions/query`
+    const soql = "SELECT Id, LastName FROM Contact WHERE LastName = '{{ name }}'"
+    return [
+      { path, body: { groupRef, soql, variables: { name: 'Sample' } }, status: 200 },
+      { path, body: { groupRef, soql: 'SELECT Nope__c FROM Contact' }, status: 400 },
+      { path, body: { groupRef, soql: 'DELETE FROM Contact' }, status: 400 },
+      { path, body: { groupRef: 'nobody', soql }, status: 404 },
+    ]
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/actions/custom-api-call': (world) => {
+    const { groupRef } = world.tenant
+    const path = `${world.integration}/actions/custom-api-call`
+    const call = (method: string, endpoint: string, more = {}) => ({ groupRef, method, endpoint, ...more })
+    return [
+      { path, body: call('GET', '/limits'), status: 200 },
+      { path, body: call('POST', '/sobjects/Account', { body: { Name: 'Sample' } }), status: 200 },
+      { path, body: call('GET', '/sobjects/Nope__c'), status: 200 },
+      { path, body: call('DELETE', '/sobjects/Account/001RM000003oLruYAE'), status: 403 },
+      { path, body: call('GET', '//elsewhere.example.com/'), status: 400 },
+    ]
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/options/salesforce_object': (world) => [
+    {
+      path: `${world.integration}/options/salesforce_object`,
+      body: { groupRef: world.tenant.groupRef },
+      status: 200,
+    },
+  ],
+  'POST /v1/projects/{project}/integrations/{integration}/options/salesforce_external_id_field': (world) =>
+    fieldOptions(world, 'salesforce_external_id_field'),
+  'POST /v1/projects/{project}/integrations/{integration}/options/add_fields_and_their_values': (world) =>
+    fieldOptions(world, 'add_fields_and_their_values'),
 
   'GET /v1/projects/{project}/operations/{operation}': async (world) => [
     { path: await ended(world), status: 200 },

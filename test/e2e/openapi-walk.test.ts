@@ -22,7 +22,7 @@ beforeAll(async () => {
   world = await createWorld(service)
   document = (await (await fetch(`${service.app.url}/openapi.json`)).json()) as Document
   check = createBodyCheck(document)
-  for (const wanted of ['read', 'write', 'admin', 'read,admin']) {
+  for (const wanted of ['read', 'write', 'admin', 'read,admin', 'read,write']) {
     const scopes = ['read', 'write', 'admin'].filter((scope) => !wanted.split(',').includes(scope))
     const { body } = await world.admin<{ key: string }>('POST', `${world.base}/api-keys`, {
       label: 'x',

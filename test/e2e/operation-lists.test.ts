@@ -169,6 +169,25 @@ describe('POST …/operations:batchGet', () => {
     expect(answer.body.operations).toHaveLength(theirs.length)
   })
 
+  it('refuses operations of more records than one answer holds', async () => {
+    const { sql } = service.database
+    const large = await sql<{ id: string }[]>`
+      insert into operation (id, project_id, integration_id, installation_id, config_id, object_name, type, all_or_none,
+                             members, accepted_at)
+      select gen_random_uuid(), project_id, integration_id, gen_random_uuid(), config_id, object_name, type, all_or_none,
+             array(select gen_random_uuid() from generate_series(1, 60000)), accepted_at
+      from operation, generate_series(1, 2) where id = ${made.batch}
+      returning id`
+    const [one, other] = large.map(({ id }) => id)
+    expect((await batchGet({ ids: [one, made.written] })).status).toBe(200)
+    const { status, body } = await batchGet<Problem>({ ids: [one, other] })
+    expect([status, body.issues]).toEqual([
+      400,
+      [{ path: '/ids', message: expect.stringContaining('at most 100000 records') as string }],
+    ])
+    await sql`delete from operation where id = any (${large.map(({ id }) => id)}::uuid[])`
+  })
+
   it('takes 1,000 ids and no more', async () => {
     const many = Array.from({ length: 1000 }, (_, index) => `none-${index}`)
     expect((await batchGet({ ids: many })).body.missing).toEqual(many)

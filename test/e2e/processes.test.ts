@@ -80,7 +80,8 @@ async function expectExactlyOnce(acknowledged: string[]): Promise<void> {
   expect(held).toHaveLength(rows.length)
 }
 
-describe('processes', () => {
+// Six processes start, of which each takes seconds on two cores.
+describe('processes', { timeout: 90_000 }, () => {
   it('three api and three worker processes share the work: nothing sent twice, nothing left', async () => {
     const apis = await start('api', 3)
     const workers = await start('worker', 3)

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { interaction } from '../support/engagement.ts'
 import { readDocument, routesOf } from '../hostile/openapi-document.ts'
 import {
   caller,
@@ -40,6 +41,10 @@ interface Row {
 }
 
 const credentials = { type: 'access-token', accessToken: 'x', instanceUrl: 'https://acme.my.salesforce.com' }
+const action = ({ groupRef }: { groupRef: string }, part: object) => ({
+  ...{ groupRef, object: 'Contact', mode: 'asynchronous' },
+  ...part,
+})
 let names = 0
 const name = (): string => `made ${(names += 1)}`
 
@@ -97,9 +102,34 @@ const table: Record<string, Row> = {
     body: () => ({ name: 'crm' }),
   },
   'DELETE /v1/projects/{project}/integrations/{integration}': { scopes: ['admin'] },
+  // They call the org, so they come before its connection gets other credentials.
+  'POST /v1/projects/{project}/integrations/{integration}/actions/query': {
+    scopes: ['read'],
+    body: ({ tenant }) => ({ groupRef: tenant.groupRef, soql: 'SELECT Id FROM Contact LIMIT 1' }),
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/actions/custom-api-call': {
+    scopes: ['write', 'read'],
+    body: ({ tenant }) => ({ groupRef: tenant.groupRef, method: 'GET', endpoint: '/limits' }),
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/options/salesforce_object': {
+    scopes: ['read'],
+    body: ({ tenant }) => ({ groupRef: tenant.groupRef }),
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/options/salesforce_external_id_field': {
+    scopes: ['read'],
+    body: ({ tenant }) => ({ groupRef: tenant.groupRef, context: { salesforce_object: 'Contact' } }),
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/options/add_fields_and_their_values': {
+    scopes: ['read'],
+    body: ({ tenant }) => ({ groupRef: tenant.groupRef, context: { salesforce_object: 'Contact' } }),
+  },
   'POST /v1/projects/{project}/connections': {
     scopes: ['admin'],
     body: () => ({ groupRef: name(), provider: 'salesforce', credentials }),
+  },
+  'POST /v1/projects/{project}/connections:connect': {
+    scopes: ['admin'],
+    body: ({ tenant }) => ({ groupRef: tenant.groupRef, provider: 'salesforce', clientId: 'an-app' }),
   },
   'GET /v1/projects/{project}/connections': { scopes: ['read', 'admin'] },
   'GET /v1/projects/{project}/connections/{id}': { scopes: ['read', 'admin'], id: 'connection' },
@@ -150,6 +180,64 @@ const table: Record<string, Row> = {
           idempotencyKey: `apart-${tenant.groupRef}`,
         },
       ],
+    }),
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/connect/service-excellence/engagement-interactions':
+    {
+      scopes: ['write'],
+      body: ({ tenant }) => ({
+        groupRef: tenant.groupRef,
+        mode: 'asynchronous',
+        engagementInteraction: interaction(),
+      }),
+    },
+  'POST /v1/projects/{project}/integrations/{integration}/actions/create-object': {
+    scopes: ['write'],
+    body: ({ tenant }) => action(tenant, { data: { LastName: 'Apart' } }),
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/actions/update-object': {
+    scopes: ['write'],
+    body: ({ tenant }) => action(tenant, { id: '003RM000006EncrYAC', data: { LastName: 'Apart' } }),
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/actions/upsert': {
+    scopes: ['write'],
+    body: ({ tenant }) =>
+      action(tenant, {
+        externalIdField: 'External_Id__c',
+        data: { External_Id__c: 'apart', LastName: 'Apart' },
+      }),
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/actions/bulk-create': {
+    scopes: ['write'],
+    body: ({ tenant }) => action(tenant, { records: [{ LastName: 'Apart' }] }),
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/actions/bulk-update': {
+    scopes: ['write'],
+    body: ({ tenant }) => action(tenant, { records: [{ id: '003RM000006EncrYAC', LastName: 'Apart' }] }),
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/records': {
+    scopes: ['write'],
+    body: ({ tenant }) => ({
+      groupRef: tenant.groupRef,
+      method: 'INSERT',
+      type: 'Contact',
+      mode: 'asynchronous',
+      records: [{ fields: { LastName: 'Apart' } }],
+    }),
+  },
+  'POST /v1/projects/{project}/integrations/{integration}/actions/salesforce_upsert_record': {
+    scopes: ['write'],
+    body: ({ tenant }) => ({
+      groupRef: tenant.groupRef,
+      inputs: {
+        salesforce_object: 'Contact',
+        salesforce_external_id_field: 'External_Id__c',
+        add_fields_and_their_values: [
+          { name: 'External_Id__c', value: 'apart' },
+          { name: 'LastName', value: 'Apart' },
+        ],
+      },
+      mode: 'asynchronous',
     }),
   },
   'GET /v1/projects/{project}/operations/{operation}': { scopes: ['read'] },
@@ -434,6 +522,11 @@ describe("with a key of one project, another's things", () => {
     const many = await send(ours.keys.all, bulk, places, table[bulk]!.body!(theirs))
     expect(many.body).toMatchObject({ results: [{ problem: { status: 404, code: 'NOT_FOUND' } }] })
     expect(leaks(many.sent, many.body)).toEqual([])
+    for (const way of ['records', 'actions/salesforce_upsert_record']) {
+      const route = `POST /v1/projects/{project}/integrations/{integration}/${way}`
+      const answer = await send(ours.keys.all, route, places, table[route]!.body!(theirs))
+      expect([answer.status, leaks(answer.sent, answer.body)]).toEqual([404, []])
+    }
     const byId = 'POST /v1/projects/{project}/operations:batchGet'
     const got = await send(ours.keys.all, byId, places, table[byId]!.body!(theirs))
     expect(got.body).toEqual({ operations: [], missing: theirs.operations })

@@ -156,7 +156,7 @@ describe('a process that dies between the record of a call and its sending', () 
     const submission = 'batch' in body ? incomingBatch(lane, parts) : incoming(lane, parts[0])
     await insertSending(database.sql, {
       submission: { ...submission, key },
-      batchId: newId(),
+      batchIds: [newId()],
       worker: 'gone',
       leaseSeconds: 60,
     })

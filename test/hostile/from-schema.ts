@@ -20,7 +20,6 @@ export interface Schema {
   minimum?: number
   maximum?: number
   format?: string
-  'x-not-supported-yet'?: boolean
 }
 
 /** Values for what no schema can say: by the name of the member, by `format …` or by `title …`. */
@@ -39,9 +38,7 @@ function textOf({ format, minLength = 0, maxLength = 40 }: Schema, known: Known)
 }
 
 function objectOf(schema: Schema, known: Known): fc.Arbitrary<unknown> {
-  const properties = Object.entries(schema.properties ?? {}).filter(
-    ([, member]) => member['x-not-supported-yet'] !== true,
-  )
+  const properties = Object.entries(schema.properties ?? {})
   const members = Object.fromEntries(
     properties.map(([name, member]) => [name, known[name] ?? arbitraryOf(member, known)]),
   )

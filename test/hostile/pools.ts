@@ -1,6 +1,8 @@
 import fc from 'fast-check'
+import { interaction } from '../support/engagement.ts'
 import { ADMIN_KEY, caller, createTenant, type Service, type Tenant } from '../support/service.ts'
 import type { Known } from './from-schema.ts'
+import { oddText } from './json-text.ts'
 import type { Pools } from './requests.ts'
 
 const id = '003RM000006EncrYAC'
@@ -77,6 +79,165 @@ const bulkWrites = (groupRefs: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
         .map((idempotencyKey) => ({ groupRef, objectName, ...kind, ...extra, idempotencyKey })),
     )
 
+const methods = fc.oneof(
+  fc.constant({ method: 'INSERT' }),
+  fc.constant({ method: 'UPSERT', externalField: 'External_Id__c' }),
+  fc.constantFrom<object[]>({ method: 'UPDATE' }, { method: 'UPSERT', externalField: 'Id' }, {}),
+)
+const scriptRecord = fc
+  .tuple(someRecord, fc.constantFrom(id, 'k-1', null), fc.boolean())
+  .map(([fields, given, isNamed]) => ({
+    fields,
+    ...(isNamed && { id: given, type: 'contact', name: 'Somebody' }),
+  }))
+
+/** Bodies of the records call that are mostly in order. */
+const scripts = (groupRefs: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
+  fc
+    .tuple(
+      groupRefs,
+      methods,
+      fc.array(scriptRecord, { minLength: 1, maxLength: 4 }),
+      modes.map(({ mode }: { mode?: string }) => (mode === undefined ? {} : { mode })),
+      fc.constantFrom<object[]>({}, {}, {}, { storedProcedure: 'constructor' }, { variables: { a: 'x' } }),
+    )
+    .map(([groupRef, method, records, mode, extra]) => ({
+      ...{ groupRef, type: 'Contact', records, roomId: 'room' },
+      ...method,
+      ...mode,
+      ...extra,
+    }))
+
+/** Bodies of the actions of Callers that are mostly in order. */
+function actions(groupRefs: fc.Arbitrary<string>): Known {
+  const object = fc.constantFrom('Contact', 'Contact', 'Account', '{{a}}', 'bad name')
+  const texts = (value: fc.Arbitrary<unknown>) =>
+    fc.oneof(
+      { weight: 4, arbitrary: value },
+      { weight: 1, arbitrary: value.map((one) => JSON.stringify(one)) },
+    )
+  const data = texts(someRecord)
+  const records = fc.array(someRecord, { minLength: 1, maxLength: 4 })
+  const own: Record<string, fc.Arbitrary<object>> = {
+    CreateObject: fc.record({ data }),
+    UpdateObject: fc.record({ data, id: fc.constantFrom(id, '{{a}}') }),
+    UpsertObject: fc.record({
+      data: texts(
+        fc.tuple(someRecord, key).map(([record, External_Id__c]) => ({ ...record, External_Id__c })),
+      ),
+      externalIdField: fc.constantFrom('External_Id__c', 'external_id__c', '{{a}}'),
+    }),
+    BulkCreate: fc.record({ records: texts(records) }),
+    BulkUpdate: fc.record({ records: texts(records.map((some) => some.map((one) => ({ ...one, id })))) }),
+  }
+  const more = fc.constantFrom<object[]>({}, {}, { variables: { a: 'Contact' } }, { reference: '\u202eref' })
+  return Object.fromEntries(
+    Object.entries(own).map(([title, part]) => [
+      `title ${title}`,
+      fc.tuple(groupRefs, object, part, modes, more).map(([groupRef, name, body, mode, extra]) => ({
+        groupRef,
+        object: name,
+        ...body,
+        ...mode,
+        ...extra,
+      })),
+    ]),
+  )
+}
+
+/** Bodies of Floqer's upsert that are mostly in order. */
+const floqerUpserts = (groupRefs: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
+  fc
+    .tuple(groupRefs, someRecord, key, modes, fc.constantFrom(true, 'OFF', 'on', 'maybe', undefined))
+    .map(([groupRef, record, External_Id__c, mode, onOrOff]) => ({
+      groupRef,
+      inputs: {
+        salesforce_object: 'Contact',
+        salesforce_external_id_field: 'External_Id__c',
+        add_fields_and_their_values: Object.entries({ ...record, External_Id__c }).map(([name, value]) => ({
+          name,
+          value,
+        })),
+        ignore_empty_values: onOrOff,
+      },
+      ...mode,
+    }))
+
+/** Bodies of engagement interactions that are mostly in order. */
+const interactions = (groupRefs: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
+  fc
+    .tuple(
+      groupRefs,
+      fc.record(
+        {
+          reason: value,
+          externalIdentifierId: key,
+          sentiment: fc.constantFrom('Positive', 'Neutral', 'Nope'),
+          endDateTime: fc.constantFrom('2030-01-01T00:00:00Z', '2001-01-01T00:00:00Z', '{{a}}'),
+          customFieldsList: fc.array(fc.record({ key: oddText, value }), { maxLength: 2 }),
+          engagementTopics: fc.array(fc.record({ name: oddText }), { maxLength: 2 }),
+        },
+        { requiredKeys: [] },
+      ),
+      modes,
+      value,
+    )
+    .map(([groupRef, part, mode, a]) => ({
+      groupRef,
+      engagementInteraction: interaction(part),
+      variables: { a },
+      ...mode,
+    }))
+
+/** Bodies of queries that are mostly in order. */
+const queries = (groupRefs: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
+  fc
+    .tuple(
+      groupRefs,
+      fc.oneof(
+        fc.constantFrom(
+          "SELECT Id, LastName FROM Contact WHERE LastName = '{{a}}' LIMIT 3",
+          'SELECT Id FROM Contact WHERE Score__c = {{a}} LIMIT 3',
+          'SELECT Nope__c FROM Contact',
+          "SELECT Id FROM Contact WHERE LastName = '",
+          'SELECT Id FROM Contact FOR UPDATE',
+        ),
+        oddText,
+      ),
+      value,
+    )
+    .map(([groupRef, soql, a]) => ({ groupRef, soql, variables: { a } }))
+
+/** Custom calls that are mostly in order, and would reach nothing but the org. */
+const customCalls = (groupRefs: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
+  fc
+    .tuple(
+      groupRefs,
+      fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'),
+      fc.oneof(
+        fc.constantFrom(
+          '/limits',
+          '/sobjects/Contact',
+          `/sobjects/Contact/${id}`,
+          '/composite',
+          '//x/',
+          '/a/../b',
+        ),
+        fc.constantFrom(
+          '/services/apexrest/x',
+          'http://127.0.0.1:1/services/data/v67.0/limits',
+          '/{{a}}/{{a}}',
+        ),
+        oddText,
+      ),
+      fc.option(fc.oneof(someRecord, oddText), { nil: undefined }),
+      value,
+    )
+    .map(([groupRef, method, endpoint, body, a]) => ({
+      ...{ groupRef, method, endpoint, variables: { a } },
+      ...(body !== undefined && { body }),
+    }))
+
 function bodiesFor(tenant: Tenant, other: Tenant, simulatorUrl: string): Known {
   const groupRefs = fc.oneof(
     { weight: 6, arbitrary: fc.constant(tenant.groupRef) },
@@ -90,6 +251,16 @@ function bodiesFor(tenant: Tenant, other: Tenant, simulatorUrl: string): Known {
   return {
     'title WriteRequest': writes(groupRefs),
     'title BulkWrite': bulkWrites(groupRefs),
+    'title QueryRequest': queries(groupRefs),
+    'title EngagementRequest': interactions(groupRefs),
+    'title CustomCallRequest': customCalls(groupRefs),
+    'title ObjectOptionsRequest': groupRefs.map((groupRef) => ({ groupRef })),
+    'title FieldOptionsRequest': fc
+      .tuple(groupRefs, fc.constantFrom('Contact', 'contact', 'Nope__c', ''))
+      .map(([groupRef, name]) => ({ groupRef, context: { salesforce_object: name } })),
+    'title RecordsRequest': scripts(groupRefs),
+    ...actions(groupRefs),
+    'title FloqerUpsert': floqerUpserts(groupRefs),
     'title WriteSettings': fc.constantFrom({}, { packing: 'none' }, { objects: { Contact: entry } }),
     connectionId: fc.constantFrom(tenant.connectionId, other.connectionId),
     // Few enough that an installation meets a connection of its group.
@@ -99,6 +270,12 @@ function bodiesFor(tenant: Tenant, other: Tenant, simulatorUrl: string): Known {
     url: fc.constantFrom(`${simulatorUrl}/hook`, `${simulatorUrl}/hook?a=1`, 'not a url'),
     'format login-url': fc.constant(simulatorUrl),
     'format instance-url': fc.constant(simulatorUrl),
+    'format web-url': fc.constantFrom(
+      'https://app.example.com/a?b=%22#c',
+      'http://a.test',
+      'javascript:alert(1)',
+      '',
+    ),
   }
 }
 

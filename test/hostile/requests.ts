@@ -268,6 +268,27 @@ export function requestsTo(routes: Route[], pools: Pools): fc.Arbitrary<Request>
   return fc.oneof(...weighted, { weight: 6, arbitrary: stray(routes, pools) })
 }
 
+/** Requests to a route that nothing is wrong with but what their values come to. */
+export function mildRequestsTo(route: Route, pools: Pools): fc.Arbitrary<Request> {
+  const schema = route.operation.requestBody?.content?.[JSON_TYPE]?.schema
+  const places = pools.spares[`${route.method} ${route.path}`] ?? {}
+  const parts = route.path
+    .split(/\{(\w+)\}/)
+    .map((part, index) =>
+      index % 2 === 0
+        ? fc.constant(part)
+        : fc.constantFrom(...(places[part] ?? pools.places[part] ?? ['x'])).map(encode),
+    )
+  const body = schema === undefined ? fc.constant(null) : arbitraryOf(schema, pools.bodies).map(toNode)
+  return fc.tuple(fc.tuple(...parts), body).map(([path, node]) => ({
+    route,
+    method: route.method,
+    path: path.join(''),
+    headers: { 'x-api-key': pools.keys[0] ?? '', ...(node !== null && { 'content-type': JSON_TYPE }) },
+    body: node === null ? null : Buffer.from(print(node)),
+  }))
+}
+
 /** One line that says what was sent. */
 export const describeRequest = ({ method, path, headers, body }: Request): string =>
   `${method} ${path} ${JSON.stringify(headers)} ${body === null ? '-' : JSON.stringify(body.toString('utf8').slice(0, 3_000))}`

@@ -1,6 +1,5 @@
 import type { FastifyPluginAsync } from 'fastify'
 import type { Static } from 'typebox'
-import { cutPage } from '../../connections/page.ts'
 import { Batch, BatchPath } from '../../contract/batch.ts'
 import { PageQuery, pageOf } from '../../contract/fields.ts'
 import { InstallationPath } from '../../contract/installations.ts'
@@ -14,8 +13,11 @@ import { installationOf, type InstallationPort } from './installation-of.ts'
 /** What looking at groups needs of the floors below. */
 export interface BatchPort extends InstallationPort {
   readBatch: (projectId: string, id: string) => Promise<BatchView | null>
-  /** At most `size` of an installation's groups, newest first. */
-  listBatches: (installationId: string, page: ListPage) => Promise<BatchView[]>
+  /** At most `size` of an installation's groups, newest first; `next` is the id to go on after. */
+  listBatches: (
+    installationId: string,
+    page: ListPage,
+  ) => Promise<{ batches: BatchView[]; next: string | null }>
 }
 
 const tags = ['Groups and lanes']
@@ -66,10 +68,10 @@ export function batchRoutes(port: BatchPort): FastifyPluginAsync {
         },
       },
       async (request) => {
-        const { size, after } = pageRequest(request.query as Static<typeof PageQuery>)
+        const asked = pageRequest(request.query as Static<typeof PageQuery>)
         const installationId = await installationOf(port, request)
-        const page = cutPage(await port.listBatches(installationId, { size: size + 1, after }), size)
-        return pageAnswer({ ...page, results: page.results.map(toBatch) })
+        const { batches, next } = await port.listBatches(installationId, asked)
+        return pageAnswer({ results: batches.map(toBatch), next })
       },
     )
     return Promise.resolve()

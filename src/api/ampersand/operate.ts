@@ -28,7 +28,7 @@ const texts: Record<HandMove, { summary: string; description: string }> = {
   cancel: {
     summary: 'Cancel an operation',
     description:
-      'Ends a write that is still queued, so that it is never sent; later writes to its record go on. A batch is cancelled whole, and only while none of it is begun. 409 once it is being sent or has ended.',
+      'Ends a write that is still queued, so that it is never sent; later writes to its record go on. One that waits for another try because an answer was lost may have been written: it is not sent again, and its state is `in_doubt` and not `cancelled`. A batch is cancelled whole, and only while none of it is begun. 409 once it is being sent or has ended, in doubt too: `:resolve` settles that.',
   },
   retry: {
     summary: 'Send an operation again',

@@ -9,6 +9,7 @@ import type { OperationView } from '../../queue/read.ts'
 import { projectOf, requireScope } from '../auth.ts'
 import { problems } from '../openapi.ts'
 import { pageAnswer, pageRequest } from '../pagination.ts'
+import { invalidInput } from '../validation.ts'
 import { installationOf, type InstallationPort } from './installation-of.ts'
 import { toOperation } from './operation-view.ts'
 
@@ -22,7 +23,12 @@ export interface OperationListPort extends InstallationPort {
   ) => Promise<FoundOperations>
   /** Operations of a project in the order of these ids; those that are not there are left out. */
   readOperations: (projectId: string, ids: string[]) => Promise<OperationView[]>
+  /** Records of the caller-built batches among them. */
+  countRecords: (projectId: string, ids: string[]) => Promise<number>
 }
+
+/** Records that one answer holds at the most: a bulk action's operation has 2,000. */
+const MAX_RECORDS = 100_000
 
 const tags = ['Following a write']
 
@@ -76,7 +82,10 @@ export function operationListRoutes(port: OperationListPort): FastifyPluginAsync
       },
       async (request): Promise<BatchGetAnswer> => {
         const { ids } = request.body as Static<typeof BatchGetRequest>
-        const found = await port.readOperations(projectOf(request).id, ids.filter(isUuid))
+        const { id: projectId } = projectOf(request)
+        const known = ids.filter(isUuid)
+        if ((await port.countRecords(projectId, known)) > MAX_RECORDS) throw tooManyRecords()
+        const found = await port.readOperations(projectId, known)
         const there = new Set(found.map((operation) => operation.id))
         const missing = [...new Set(ids)].filter((id) => !there.has(id.toLowerCase()))
         return { operations: found.map(toOperation), missing }
@@ -85,3 +94,11 @@ export function operationListRoutes(port: OperationListPort): FastifyPluginAsync
     return Promise.resolve()
   }
 }
+
+const tooManyRecords = () =>
+  invalidInput([
+    {
+      path: '/ids',
+      message: `must name operations of at most ${MAX_RECORDS} records together: ask for fewer at once`,
+    },
+  ])

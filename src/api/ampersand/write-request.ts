@@ -1,12 +1,12 @@
 import type { FastifyRequest } from 'fastify'
 import { isWritebackError, type Issue } from '../../kernel/errors.ts'
-import { examine, refuse, type Examined } from '../../ingest/examine.ts'
+import { examine, refuse, type Examined, type RecordPath } from '../../ingest/examine.ts'
 import { isSynchronous, type BatchEntry, type WriteBody } from '../../ingest/write-body.ts'
 
 /** Seconds that a synchronous call may take. */
 const TIMEOUT = { least: 1, most: 600, usual: 30 }
-/** Entries of a batch that are looked at: what has more is refused for that alone. */
-const MAX_ENTRIES = 100
+/** Records of a batch of the write call. */
+const MAX_RECORDS = 100
 
 /** A write call whose body has no issues. */
 export interface WriteCall {
@@ -27,17 +27,33 @@ export function readWriteCall(request: FastifyRequest): WriteCall {
   const failure: unknown = request.validationError
   if (failure !== undefined && !isWritebackError(failure)) throw failure as Error
   const { body, examined, issues } = readWriteBody(request.body, failure?.issues ?? [])
-  const timeMs = isSynchronous(body) ? readTimeout(request.headers['request-timeout']) : 0
-  if (timeMs === null) issues.push(badTimeout)
-  const key = readKey(request.headers['idempotency-key'])
-  if (key === undefined) issues.push(badKey)
+  const headers = readCallHeaders(request, isSynchronous(body))
+  issues.push(...headers.issues)
   if (issues.length > 0) refuse(issues)
-  return {
-    body: request.body as WriteBody & { groupRef: string },
-    examined,
-    timeMs: timeMs ?? 0,
-    key: key ?? null,
-  }
+  const { timeMs, key } = headers
+  return { body: request.body as WriteBody & { groupRef: string }, examined, timeMs, key }
+}
+
+/** What the headers of a call that writes say of it. */
+export interface CallHeaders {
+  /** Milliseconds that a synchronous call may take; 0 for an asynchronous one. */
+  timeMs: number
+  /** The call's Idempotency-Key; null when it has none. */
+  key: string | null
+  /** What is wrong with them. */
+  issues: Issue[]
+}
+
+/**
+ * Reads Request-Timeout and Idempotency-Key (contract section 5).
+ *
+ * @param isSynchronous whether the call takes its time: that of any other is not looked at
+ */
+export function readCallHeaders(request: FastifyRequest, isSynchronous = true): CallHeaders {
+  const timeMs = isSynchronous ? readTimeout(request.headers['request-timeout']) : 0
+  const key = readKey(request.headers['idempotency-key'])
+  const issues = [...(timeMs === null ? [badTimeout] : []), ...(key === undefined ? [badKey] : [])]
+  return { timeMs: timeMs ?? 0, key: key ?? null, issues }
 }
 
 /** What a write's body comes to, and all that is wrong with it. */
@@ -48,16 +64,34 @@ export interface ReadBody {
   issues: Issue[]
 }
 
+/** How a call's body is read that is not the write call's own. */
+export interface BodyReading {
+  /** The most records of a batch: what has more is refused for that alone. The write call's when absent. */
+  maxRecords?: number
+  /** Where its records stand in what the caller sent; as in the write call's body when absent. */
+  recordPath?: RecordPath
+  /** Where else in what the caller sent an issue belongs that names a place of the write call's body. */
+  pathOf?: (path: string) => string
+}
+
 /**
  * Reads the body of a write, whichever call it came with.
  *
- * @param found the schema's issues
+ * @param given as the write call's body
+ * @param found the schema's issues, of what the caller sent
  */
-export function readWriteBody(given: unknown, found: readonly Issue[]): ReadBody {
-  const body = readable(given)
-  const examined = examine(body)
+export function readWriteBody(
+  given: unknown,
+  found: readonly Issue[],
+  { maxRecords = MAX_RECORDS, recordPath, pathOf = (path) => path }: BodyReading = {},
+): ReadBody {
+  const body = readable(given, maxRecords)
+  const examined = examine(body, recordPath)
   const issues = [...found]
-  add(issues, examined.issues)
+  add(
+    issues,
+    examined.issues.map(({ path, message }) => ({ path: pathOf(path), message })),
+  )
   return { body, examined, issues }
 }
 
@@ -110,14 +144,14 @@ const isObject = (value: unknown): value is Record<string, unknown> =>
   typeof value === 'object' && value !== null && !Array.isArray(value)
 
 /** The parts of a body that are of the right kind, for checks that read them; the schema names the others. */
-function readable(body: unknown): Partial<WriteBody> {
+function readable(body: unknown, maxRecords: number): Partial<WriteBody> {
   if (!isObject(body)) return {}
   const { record, autoBatchPolicy, batchPolicy, retryPolicy, type, externalIdField, batch, ...rest } = body
   const keyed = externalIdField === undefined || typeof externalIdField === 'string'
   return {
     ...(rest as Partial<WriteBody>),
     ...(isObject(record) ? { record } : record !== undefined ? { record: {} } : {}),
-    ...(batch === undefined ? {} : { batch: readableBatch(batch) }),
+    ...(batch === undefined ? {} : { batch: readableBatch(batch, maxRecords) }),
     ...(isObject(autoBatchPolicy) ? { autoBatchPolicy } : {}),
     ...(isObject(batchPolicy) ? { batchPolicy } : {}),
     ...(isObject(retryPolicy) ? { retryPolicy } : {}),
@@ -126,8 +160,8 @@ function readable(body: unknown): Partial<WriteBody> {
   }
 }
 
-function readableBatch(batch: unknown): (BatchEntry | null)[] {
-  if (!Array.isArray(batch) || batch.length > MAX_ENTRIES) return []
+function readableBatch(batch: unknown, maxRecords: number): (BatchEntry | null)[] {
+  if (!Array.isArray(batch) || batch.length > maxRecords) return []
   return batch.map((entry: unknown) =>
     isObject(entry) && isObject(entry.record) ? { ...entry, record: entry.record } : null,
   )

@@ -1,0 +1,167 @@
+import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { Actions } from '../../actions/actions.ts'
+import { statementFault, MAX_SOQL } from '../../actions/soql-statement.ts'
+import { insertVariables } from '../../actions/soql-variables.ts'
+import {
+  CustomCallAnswer,
+  CustomCallRequest,
+  QueryAnswer,
+  QueryRequest,
+} from '../../contract/callers-reads.ts'
+import { IntegrationPath } from '../../contract/fields.ts'
+import { PromoteHeaders } from '../../contract/operate.ts'
+import { readVariables } from '../../ingest/rules/variables.ts'
+import type { TargetInstallation } from '../../ingest/write-body.ts'
+import { WritebackError, type Issue } from '../../kernel/errors.ts'
+import { integrationOf, requireScope } from '../auth.ts'
+import { findInstallation } from '../ampersand/make-write.ts'
+import { readCallHeaders } from '../ampersand/write-request.ts'
+import { problems } from '../openapi.ts'
+import { invalidInput } from '../validation.ts'
+import { isReadMethod, readCustomCall } from './custom-call-body.ts'
+import { addIssues, schemaIssuesOf } from './schema-issues.ts'
+
+/** What the calls that read need of the floors below. */
+export interface ReadPort {
+  actions: Pick<Actions, 'query' | 'call'>
+  /** The installation of a group in an integration; null when there is none. */
+  installation: (integrationId: string, groupRef: string) => Promise<TargetInstallation | null>
+}
+
+const tags = ['Reading from the org']
+const base = '/projects/:project/integrations/:integration/actions'
+
+const queryDescription = `Runs one SELECT and answers with its first page; \`nextRecordsUrl\` of a page asks for the next one. It is a call of the org's API, at once: nothing of it is queued or recorded.
+
+A query that the provider refuses is a 400 with the provider's code and words. \`FOR UPDATE\`, \`FOR VIEW\`, \`FOR REFERENCE\`, \`UPDATE TRACKING\` and \`UPDATE VIEWSTAT\` are refused: they do more than read.`
+
+const callDescription = `Makes a call of the connected instance's own REST API and answers 200 with the provider's status, headers and body, whatever the status is. No other host is called, and no redirect followed. An answer may have 16 MB.
+
+It does not go through the queue: it has no operation, keeps no order with queued writes to the same record, and no field rules apply to it. What the installation's configuration says of objects holds all the same: a delete needs the object's \`deletionSettings.enabled\`; where \`objects\` are listed, a write needs its object among them, and a call that may write what cannot be told is refused (403).
+
+When the answer of a call is lost that may have written, the problem's code is \`OUTCOME_UNKNOWN\`: it may have been carried out.`
+
+/** The query and the custom API call of Callers (contract section 8). */
+export function callersReadRoutes(port: ReadPort): FastifyPluginAsync {
+  return (app) => {
+    app.post(
+      `${base}/query`,
+      {
+        onRequest: requireScope('read'),
+        attachValidation: true,
+        schema: {
+          operationId: 'query',
+          summary: 'Query an org',
+          description: queryDescription,
+          tags,
+          params: IntegrationPath,
+          headers: PromoteHeaders,
+          body: QueryRequest,
+          response: { 200: QueryAnswer, ...problems },
+        },
+      },
+      (request, reply) => runQuery(port, request, reply),
+    )
+    app.post(
+      `${base}/custom-api-call`,
+      {
+        onRequest: requireScope('read', 'write'),
+        attachValidation: true,
+        schema: {
+          operationId: 'callApi',
+          summary: 'Make a call of an org’s own API',
+          description: callDescription,
+          tags,
+          params: IntegrationPath,
+          headers: PromoteHeaders,
+          body: CustomCallRequest,
+          response: { 200: CustomCallAnswer, ...problems },
+        },
+      },
+      (request, reply) => runCall(port, request, reply),
+    )
+    return Promise.resolve()
+  }
+}
+
+async function runQuery(port: ReadPort, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const issues = schemaIssuesOf(request)
+  const { timeMs, issues: headerIssues } = readCallHeaders(request)
+  const body = (request.body ?? {}) as QueryRequest
+  const read = readQuery(body)
+  addIssues(issues, [...read.issues, ...headerIssues])
+  if (issues.length > 0) throw invalidInput(issues)
+  const target = await findInstallation(port, integrationOf(request).id, body.groupRef)
+  const page = await port.actions.query(target, read.asked, timeMs)
+  return reply.type('application/json; charset=utf-8').send(page.json)
+}
+
+/** What to ask for; with issues, nothing. */
+function readQuery({ soql, nextRecordsUrl, variables: given }: Partial<QueryRequest>) {
+  const { variables, issues } = readVariables(given)
+  const asked = { soql: '' }
+  if (soql === undefined && nextRecordsUrl === undefined)
+    issues.push({ path: '/soql', message: 'is required, or nextRecordsUrl' })
+  if (soql !== undefined && nextRecordsUrl !== undefined)
+    issues.push({ path: '/nextRecordsUrl', message: 'must not be given together with soql' })
+  if (typeof nextRecordsUrl === 'string')
+    return { asked: { nextRecordsUrl }, issues: [...issues, ...pageIssues(nextRecordsUrl)] }
+  if (typeof soql !== 'string') return { asked, issues }
+  const values = variables === null ? null : new Map([...variables].map(([name, { value }]) => [name, value]))
+  const inserted = insertVariables(soql, values, '/soql', MAX_SOQL)
+  issues.push(...inserted.issues)
+  const fault = inserted.issues.length > 0 ? null : statementFault(inserted.soql)
+  if (fault !== null) issues.push({ path: '/soql', message: fault })
+  return { asked: { soql: inserted.soql }, issues }
+}
+
+const pageIssues = (nextRecordsUrl: string): Issue[] =>
+  /^\/services\/data\/v\d{2,3}\.\d\/query\/[A-Za-z0-9_-]{1,100}$/.test(nextRecordsUrl)
+    ? []
+    : [{ path: '/nextRecordsUrl', message: 'must be the nextRecordsUrl of a page, as it was given' }]
+
+async function runCall(port: ReadPort, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const body = (request.body ?? {}) as Partial<CustomCallRequest>
+  const isRead = isReadMethod(body.method)
+  if (!isRead) checkMayWrite(request)
+  const issues = schemaIssuesOf(request)
+  const { timeMs, key, issues: headerIssues } = readCallHeaders(request)
+  const { call, issues: found } = readCustomCall(body)
+  addIssues(issues, [...found, ...headerIssues])
+  if (key !== null && !isRead)
+    issues.push({
+      path: '/headers/idempotency-key',
+      message: 'is not taken: a custom call cannot be made only once',
+    })
+  if (issues.length > 0 || call === null) throw invalidInput(issues)
+  const target = await findInstallation(port, integrationOf(request).id, body.groupRef ?? '')
+  const { status, headers, body: text } = await port.actions.call(target, call, timeMs)
+  const shown = jsonOf(text, headers['content-type'])
+  return reply
+    .type('application/json; charset=utf-8')
+    .send(`{"status":${status},"headers":${JSON.stringify(headers)},"body":${shown}}`)
+}
+
+/** @throws {WritebackError} FORBIDDEN */
+function checkMayWrite({ access }: FastifyRequest): void {
+  const caller = access?.caller
+  if (caller?.kind === 'admin' || caller?.scopes.has('write') === true) return
+  throw new WritebackError('FORBIDDEN', 'The key lacks the scope write.', {
+    remedy: 'Use a key that has it.',
+  })
+}
+
+/** The JSON of an answer's body: its own text where it is JSON, so that no number loses digits. */
+function jsonOf(text: string, type = ''): string {
+  if (text === '') return 'null'
+  return /\bjson\b/i.test(type) && isJson(text) ? text : JSON.stringify(text)
+}
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text)
+    return true
+  } catch {
+    return false
+  }
+}
