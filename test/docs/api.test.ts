@@ -11,6 +11,7 @@ interface Described {
 interface Document {
   tags?: { name: string; description?: string }[]
   paths: Record<string, Record<string, Described>>
+  webhooks?: Record<string, Record<string, Described>>
 }
 
 let service: Service
@@ -20,7 +21,7 @@ beforeAll(async () => {
 afterAll(() => service.stop())
 
 /** The reference as the service's own description of its calls says it. */
-function toMarkdown({ tags = [], paths }: Document): string {
+function toMarkdown({ tags = [], paths, webhooks = {} }: Document): string {
   const calls = Object.entries(paths).flatMap(([path, methods]) =>
     Object.entries(methods).map(([method, { tags: [tag = ''] = [], summary = '' }]) => ({
       tag,
@@ -38,7 +39,9 @@ function toMarkdown({ tags = [], paths }: Document): string {
       ['| call | |', '| --- | --- |', ...rows].join('\n'),
     ]
   })
-  return sections.join('\n\n')
+  const hooks = Object.entries(webhooks).map(([name, { post }]) => `| \`${name}\` | ${post?.summary ?? ''} |`)
+  const told = ['| notification | |', '| --- | --- |', ...hooks].join('\n')
+  return [...sections, '## webhooks', 'What the service posts to destinations.', told].join('\n\n')
 }
 
 /** Without the widths of columns, which are the formatter's. */
