@@ -78,7 +78,7 @@ async function largeBacklog(bench: Bench, simulator: SimulatorProcess): Promise<
     const worker = await ours.start('worker')
     try {
       const pids = { service: worker.pid, database: bench.server.pid, provider: simulator.pid }
-      const count = sized(bench, 40_000, 8_000)
+      const count = sized(bench, 40_000, 4_000)
       return await follow(bench, count, () => endedSince(sql, since), pids, 1 / 3)
     } finally {
       await worker.stop()

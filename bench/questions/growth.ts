@@ -20,7 +20,7 @@ export const growth: Question = {
   asks: 'accept and drain: one installation, the same beside many open lanes, many installations',
   run: async (bench) => {
     const simulator = await startSimulatorProcess(bench)
-    const count = sized(bench, 20_000, 3_000)
+    const count = sized(bench, 20_000, 1_500)
     const makers = [oneInstallation, besideOpenLanes, manyInstallations]
     const cases: Case[] = []
     for (const make of makers) cases.push(await make(bench, simulator, count))
@@ -55,7 +55,7 @@ const oneInstallation: Make = async (bench, simulator, count) => {
 const besideOpenLanes: Make = async (bench, simulator, count) => {
   const ours = await startOurs(bench, 'api')
   const customer = await ours.addCustomer('one', simulator.url)
-  const others = await addCustomers(bench, ours, simulator, sized(bench, 1_000, 50))
+  const others = await addCustomers(bench, ours, simulator, sized(bench, 1_000, 20))
   const requests = others.flatMap(({ target }) =>
     WAITING.flatMap((policy) =>
       toRequests(target, makeWrites(bench.options.seed, fiveObjects.length), policy),
@@ -68,7 +68,7 @@ const besideOpenLanes: Make = async (bench, simulator, count) => {
 
 const manyInstallations: Make = async (bench, simulator, count) => {
   const ours = await startOurs(bench, 'api')
-  const customers = await addCustomers(bench, ours, simulator, sized(bench, 1_000, 50))
+  const customers = await addCustomers(bench, ours, simulator, sized(bench, 1_000, 20))
   const label = `${short(customers.length)} installations`
   return acceptAndDrain(bench, simulator, ours, customers, count, label)
 }

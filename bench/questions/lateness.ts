@@ -73,7 +73,7 @@ async function measureFull(
   const writes = makeWrites(bench.options.seed, GROUP, oneObject)
   const policy = { maxDelaySeconds: 3_600 }
   const waits: number[] = []
-  for (let group = 0; group < sized(bench, 150, 10); group += 1) {
+  for (let group = 0; group < sized(bench, 150, 6); group += 1) {
     const before = (await simulator.requests(1)).at(-1)?.seq ?? 0
     await concurrently(writes.slice(1), 32, (write) => post(ours.call, customer, write, policy))
     const lastAt = nowMs()

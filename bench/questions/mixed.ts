@@ -75,7 +75,7 @@ async function mix(
   load: { perSecond: number; ids: string[] },
 ): Promise<Mix> {
   const { sql } = ours.database
-  await postBacklog(bench, target, sized(bench, 60_000, 6_000))
+  await postBacklog(bench, target, sized(bench, 60_000, 4_000))
   await bench.server.settle()
   const worker = await ours.start('worker')
   try {
@@ -87,7 +87,7 @@ async function mix(
       load: bench.load.pid,
       provider: simulator.pid,
     })
-    const common = { kind: 'paced', url: ours.first.url, seconds: sized(bench, 10, 2.5) } as const
+    const common = { kind: 'paced', url: ours.first.url, seconds: sized(bench, 10, 2) } as const
     const [accepts, reads] = await Promise.all([
       bench.load.run({
         ...common,

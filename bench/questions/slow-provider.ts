@@ -22,8 +22,8 @@ export const slowProvider: Question = {
     const simulator = await startSimulatorProcess(bench)
     await simulator.setLatency(LATENCY_MS)
     const { figures, notes } = await takeTurns(bench, 'records/s', [
-      await drainingOurs(bench, simulator, sized(bench, 20_000, 6_000)),
-      drainingPeer(bench, 'pg-boss', simulator, sized(bench, 6_000, 1_000), oneObject),
+      await drainingOurs(bench, simulator, sized(bench, 20_000, 3_000)),
+      drainingPeer(bench, 'pg-boss', simulator, sized(bench, 6_000, 500), oneObject),
       jsforceAlone(bench, simulator, sized(bench, 40_000, 6_000)),
     ])
     const own = figureFor(figures, 'Writeback')
