@@ -24,8 +24,12 @@ export interface OwnDatabase {
   drop: () => Promise<void>
 }
 
-/** Starts an embedded PostgreSQL as the service has it, durable commits and all; the folder goes with it. */
-export async function startDatabase(folder: string): Promise<BenchDatabase> {
+/**
+ * Starts an embedded PostgreSQL as the service has it, durable commits and all; the folder goes with it.
+ *
+ * @param quick nothing is waited for that only figures need
+ */
+export async function startDatabase(folder: string, quick = false): Promise<BenchDatabase> {
   const child = startChild({ file: 'bench/parts/database-process.ts', args: [folder], folder })
   const [{ url, pid }] = (await orItsEnd(child, once(child.process, 'message'))) as [
     { url: string; pid: number },
@@ -40,7 +44,7 @@ export async function startDatabase(folder: string): Promise<BenchDatabase> {
       return createOwn(sql, url, `bench_${made}_${name.replaceAll(/[^a-z0-9]/g, '_')}`)
     },
     settle: async () => {
-      await sql`checkpoint`
+      if (!quick) await sql`checkpoint`
     },
     stop: async () => {
       await sql.end({ timeout: 5 })

@@ -11,8 +11,8 @@ import { makeWrites, toRequests, type WriteTarget } from '../parts/writes.ts'
 
 const CONNECTIONS = 64
 const UNIT = 'writes/s'
-const WARM_SECONDS = { full: 3, quick: 0.5 }
-const SECONDS = { full: 6, quick: 1 }
+const WARM_SECONDS = { full: 3, quick: 0.3 }
+const SECONDS = { full: 6, quick: 0.7 }
 
 /** How many durable single-record accepts a second there are over HTTP. */
 export const accept: Question = {

@@ -39,11 +39,11 @@ async function bulkOurs(bench: Bench): Promise<Contender> {
     connections: CONNECTIONS,
     writesPerCall: PER_CALL,
   } as const
-  await bench.load.run({ ...order, seconds: sized(bench, 3, 0.5) })
+  await bench.load.run({ ...order, seconds: sized(bench, 3, 0.3) })
   const round = async (): Promise<Round> => {
     await bench.server.settle()
     const cpu = startCpu({ service: ours.first.pid, database: bench.server.pid, load: bench.load.pid })
-    const result = await bench.load.run({ ...order, seconds: sized(bench, 6, 1.5) })
+    const result = await bench.load.run({ ...order, seconds: sized(bench, 6, 1) })
     const calls = Object.values(result.statuses).reduce((sum, times) => sum + times, 0)
     return {
       value: (result.count * PER_CALL) / result.seconds,

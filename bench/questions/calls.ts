@@ -17,7 +17,7 @@ export const calls: Question = {
     const ours = await startOurs(bench, 'api')
     const { target } = await ours.addCustomer('bench', simulator.url)
     const count = sized(bench, 10_000, 2_000)
-    const few = sized(bench, 2_000, 300)
+    const few = sized(bench, 2_000, 600)
     const counting = (
       label: string,
       side: Side,

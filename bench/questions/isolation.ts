@@ -76,7 +76,7 @@ async function measure(bench: Bench, ours: Ours, { target, installationId }: Cus
     requests: toRequests(target, makeWrites(bench.options.seed, 2_000)),
     connections: 64,
     perSecond: PER_SECOND,
-    seconds: sized(bench, 40, 2.5),
+    seconds: sized(bench, 40, 1.5),
   })
   await ended(bench, ours, { installationId })
   const rows = await sql<{ ms: number }[]>`

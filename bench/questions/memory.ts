@@ -18,7 +18,7 @@ const PER_CALL = 1_000
 /** Seconds without work after which a process counts as idle. */
 const IDLE_SECONDS = { full: 5, quick: 1 }
 /** Milliseconds that the org takes for a call while the backlog is built up: next to nothing leaves. */
-const HOLD_MS = { full: 10_000, quick: 3_000 }
+const HOLD_MS = { full: 10_000, quick: 1_500 }
 
 /** What one process of role `all` holds in memory. */
 export const memory: Question = {

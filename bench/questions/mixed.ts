@@ -34,8 +34,8 @@ export const mixed: Question = {
       requests: toRequests(customer.target, makeWrites(bench.options.seed, 2_000)),
       connections: CONNECTIONS,
     } as const
-    await bench.load.run({ ...order, seconds: sized(bench, 3, 1) })
-    const most = await bench.load.run({ ...order, seconds: sized(bench, 5, 1.5), ids: true })
+    await bench.load.run({ ...order, seconds: sized(bench, 3, 0.5) })
+    const most = await bench.load.run({ ...order, seconds: sized(bench, 5, 1), ids: true })
     const perSecond = Math.round(most.count / most.seconds / 2)
     const rounds: Mix[] = []
     for (let number = 0; number < bench.options.rounds; number += 1) {
@@ -87,7 +87,7 @@ async function mix(
       load: bench.load.pid,
       provider: simulator.pid,
     })
-    const common = { kind: 'paced', url: ours.first.url, seconds: sized(bench, 10, 2) } as const
+    const common = { kind: 'paced', url: ours.first.url, seconds: sized(bench, 10, 1.5) } as const
     const [accepts, reads] = await Promise.all([
       bench.load.run({
         ...common,

@@ -79,7 +79,7 @@ function reading(
     await bench.server.settle()
     const database = side === 'ours' ? { database: bench.server.pid } : {}
     const cpu = startCpu({ service: process.pid, ...database, load: bench.load.pid })
-    const result = await bench.load.run({ ...order, leadSeconds: 0.3, seconds: sized(bench, 5, 1) })
+    const result = await bench.load.run({ ...order, leadSeconds: 0.3, seconds: sized(bench, 5, 0.7) })
     const answered = Object.values(result.statuses).reduce((sum, times) => sum + times, 0)
     return {
       value: result.count / result.seconds,
@@ -87,7 +87,7 @@ function reading(
       cpuMicros: cpu.perRecord(answered),
     }
   }
-  return { label, side, round, warm: () => bench.load.run({ ...order, seconds: sized(bench, 3, 0.5) }) }
+  return { label, side, round, warm: () => bench.load.run({ ...order, seconds: sized(bench, 3, 0.3) }) }
 }
 
 /** Opens a long poll for each write, and lets a worker send them once all are held. */

@@ -22,9 +22,9 @@ export const slowProvider: Question = {
     const simulator = await startSimulatorProcess(bench)
     await simulator.setLatency(LATENCY_MS)
     const { figures, notes } = await takeTurns(bench, 'records/s', [
-      await drainingOurs(bench, simulator, sized(bench, 20_000, 3_000)),
+      await drainingOurs(bench, simulator, sized(bench, 20_000, 2_000)),
       drainingPeer(bench, 'pg-boss', simulator, sized(bench, 6_000, 500), oneObject),
-      jsforceAlone(bench, simulator, sized(bench, 40_000, 6_000)),
+      jsforceAlone(bench, simulator, sized(bench, 40_000, 3_000)),
     ])
     const own = figureFor(figures, 'Writeback')
     const rate = own && median(own.rounds)
