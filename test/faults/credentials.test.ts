@@ -215,7 +215,7 @@ describe('an org that refuses every session', () => {
     })
     const ids = await post(tenant, 80, 'refused')
     // what was refused waits out its backoff and then meets the hold
-    await waitUntil(async () => (await health())?.toString() === 'unhealthy,broken', {
+    await waitUntil(async () => (await health()).toString() === 'unhealthy,broken', {
       timeoutMs: 15_000,
       what: 'the connection to be broken',
     })
