@@ -4,8 +4,7 @@ import { isJsonObject } from './call.ts'
 import type { Call, JsonObject, RouteFinder } from './call.ts'
 import type { Org } from './org.ts'
 import { objectBody } from './request-body.ts'
-import { parseTarget } from './request-target.ts'
-import { noSforceHeaders } from './write-headers.ts'
+import { subCallOf } from './sub-call.ts'
 
 /** First version of the resource, and the oldest of a subrequest (facts 4.2). */
 export const compositeBatchVersion = 34
@@ -91,25 +90,22 @@ function readSubrequests(call: Call): Subrequest[] {
   })
 }
 
-function subCall(call: Call, subrequest: Subrequest, position: number, findRoute: RouteFinder): Call {
-  const target = parseTarget(`/services/data/${subrequest.url}`)
-  return {
-    method: subrequest.method,
-    path: target.path,
-    query: target.query,
-    segments: target.segments,
-    version: target.version,
-    route: findRoute(subrequest.method, target.segments, target.version),
-    header: () => undefined,
-    sforceHeaders: noSforceHeaders,
-    rawBody: call.rawBody,
-    body: subrequest.richInput,
-    bodyPath: [...call.bodyPath, 'batchRequests', position, 'richInput'],
-    tx: call.tx,
-    ...(call.session ? { session: call.session } : {}),
-    ...(call.contention ? { contention: call.contention } : {}),
-  }
-}
+const subCall = (
+  call: Call,
+  { method, url, richInput }: Subrequest,
+  position: number,
+  findRoute: RouteFinder,
+): Call =>
+  subCallOf(
+    call,
+    {
+      method,
+      path: `/services/data/${url}`,
+      body: richInput,
+      place: ['batchRequests', position, 'richInput'],
+    },
+    findRoute,
+  )
 
 function runOne(
   org: Org,

@@ -5,6 +5,7 @@ import type { Call, JsonObject, RouteFinder } from './call.ts'
 import type { Org } from './org.ts'
 import { objectBody } from './request-body.ts'
 import { parseTarget } from './request-target.ts'
+import { subCallOf } from './sub-call.ts'
 import { noSforceHeaders, pickSforceHeaders } from './write-headers.ts'
 
 const maxSubrequests = 25
@@ -120,31 +121,15 @@ const toSubrequest = (entry: JsonObject): Subrequest => ({
 function subCall(
   org: Org,
   call: Call,
-  subrequest: Subrequest,
+  { method, url, body, httpHeaders }: Subrequest,
   position: number,
   findRoute: RouteFinder,
 ): Call {
-  const target = parseTarget(subrequest.url)
-  const headers = new Map(
-    Object.entries(subrequest.httpHeaders).map(([name, value]) => [name.toLowerCase(), value]),
-  )
+  const headers = new Map(Object.entries(httpHeaders).map(([name, value]) => [name.toLowerCase(), value]))
   const inherited = org.settings.compositeHeadersCascade ? call.sforceHeaders : noSforceHeaders
-  return {
-    method: subrequest.method,
-    path: target.path,
-    query: target.query,
-    segments: target.segments,
-    version: target.version,
-    route: findRoute(subrequest.method, target.segments, target.version),
-    header: (name) => headers.get(name),
-    sforceHeaders: pickSforceHeaders({ ...inherited, ...Object.fromEntries(headers) }),
-    rawBody: call.rawBody,
-    body: subrequest.body,
-    bodyPath: [...call.bodyPath, 'compositeRequest', position, 'body'],
-    tx: call.tx,
-    ...(call.session ? { session: call.session } : {}),
-    ...(call.contention ? { contention: call.contention } : {}),
-  }
+  const sforceHeaders = pickSforceHeaders({ ...inherited, ...Object.fromEntries(headers) })
+  const place = ['compositeRequest', position, 'body']
+  return subCallOf(call, { method, path: url, body, place, headers, sforceHeaders }, findRoute)
 }
 
 function findSubroute(subrequest: Subrequest, findRoute: RouteFinder): string {
