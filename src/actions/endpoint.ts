@@ -1,3 +1,5 @@
+import { controlCharacters } from '../kernel/control-characters.ts'
+
 /** Where a custom call goes, within the connected instance. */
 export interface Endpoint {
   /** What the caller's URL named as its host; null for a path. */
@@ -72,8 +74,7 @@ function segmentFault(part: string): string | null {
     if (text === '.' || text === '..') return 'must have no parts that are dots, percent-encoded or not'
     if (text.includes(';')) return 'must have no semicolon in its path'
     if (/[/\\]/.test(text)) return 'must have no percent-encoded slash or backslash in its path'
-    // eslint-disable-next-line no-control-regex -- control characters are what it looks for
-    if (/[\u0000-\u001f\u007f]/.test(text)) return 'must have no control characters'
+    if (controlCharacters.test(text)) return 'must have no control characters'
     const decoded = decode(text)
     if (decoded === null) return times === 0 ? 'must be percent-encoded as UTF-8' : null
     if (decoded === text) return null

@@ -1,26 +1,9 @@
 import type { Issue } from '../kernel/errors.ts'
+import { escapeText, quoted } from '../providers/salesforce/soql.ts'
 import { stepsOf } from './soql-text.ts'
 
 /** The most issues that one text's tokens make. */
 const MAX_ISSUES = 100
-
-const escapes: Readonly<Record<string, string>> = {
-  '\\': '\\\\',
-  "'": "\\'",
-  '"': '\\"',
-  '\n': '\\n',
-  '\r': '\\r',
-  '\t': '\\t',
-  '\b': '\\b',
-  '\f': '\\f',
-}
-
-/** A text as it stands within quotes: nothing in it can end them. */
-const escapeText = (text: string): string =>
-  // eslint-disable-next-line no-control-regex -- control characters are what has to be escaped
-  text.replace(/[\\'"\u0000-\u001f\u007f\u2028\u2029]/g, (character) => {
-    return escapes[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
-  })
 
 const isDate = (text: string): boolean =>
   /^\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d))?$/.test(text) &&
@@ -38,7 +21,7 @@ function literalOf(value: unknown): string | null {
   if (typeof value === 'boolean') return String(value)
   if (typeof value === 'number') return numberText(value)
   if (typeof value !== 'string') return null
-  return isDate(value) ? value : `'${escapeText(value)}'`
+  return isDate(value) ? value : quoted(value)
 }
 
 /** A value within quotes; null when it has no text. */

@@ -6,9 +6,10 @@ const name = /^[A-Za-z][A-Za-z0-9_]*$/
 /** Whether a text can be the name of an object or a field, and nothing else. */
 export const isSoqlName = (text: string): boolean => name.test(text)
 
-const escapes: Record<string, string> = {
+const escapes: Readonly<Record<string, string>> = {
   '\\': '\\\\',
   "'": "\\'",
+  '"': '\\"',
   '\n': '\\n',
   '\r': '\\r',
   '\t': '\\t',
@@ -16,14 +17,15 @@ const escapes: Record<string, string> = {
   '\f': '\\f',
 }
 
-/** A text as a SOQL literal, quotes included. */
-export function quoted(text: string): string {
+/** A text as it stands within the quotes of a SOQL literal: nothing in it can end them. */
+export const escapeText = (text: string): string =>
   // eslint-disable-next-line no-control-regex -- control characters are what has to be escaped
-  const escaped = text.replace(/[\\'\u0000-\u001f\u007f]/g, (char) => {
-    return escapes[char] ?? `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
+  text.replace(/[\\'"\u0000-\u001f\u007f\u2028\u2029]/g, (character) => {
+    return escapes[character] ?? `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`
   })
-  return `'${escaped}'`
-}
+
+/** A text as a SOQL literal, quotes included. */
+export const quoted = (text: string): string => `'${escapeText(text)}'`
 
 /**
  * Queries for the records whose `keyField` has one of these values, as few as fit their lines; each is a
