@@ -1,7 +1,6 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
+import { afterEach, describe, expect, it } from 'vitest'
 import { runLane } from '../../src/batcher/run-lane.ts'
 import { startSweeper } from '../../src/batcher/sweeper.ts'
-import type { Database } from '../../src/db/connect.ts'
 import { newId } from '../../src/kernel/ids.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
 import { INTERACTION_KEY, INTERACTIONS, MAX_INTERACTIONS } from '../../src/model/engagement.ts'
@@ -9,34 +8,15 @@ import type { LaneKey } from '../../src/model/lane.ts'
 import type { LookedUp } from '../../src/providers/provider.ts'
 import { insertSending } from '../../src/queue/insert-sending.ts'
 import { startBatches } from '../../src/queue/start-batch.ts'
-import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import {
-  addWrites,
-  claim,
-  expectLanesTrue,
-  incoming,
-  laneIdOf,
-  laneKey,
-  refuseIllegalMoves,
-} from '../support/queue-fixture.ts'
+import { addWrites, claim, expectLanesTrue, incoming, laneIdOf, laneKey } from '../support/queue-fixture.ts'
 import { endLeases, handMadeProvider, runnerWith, states, steppedClock, turn } from './fixture.ts'
-import { inTurn, lost, nowProcesses, written, answered } from './now-fixture.ts'
+import { inTurn, lost, nowDatabase, written, answered } from './now-fixture.ts'
 
-let database: TestDatabase
-const sql = (): Database => database.sql
-const processes = nowProcesses(sql)
+const { sql, processes } = nowDatabase()
 
-beforeAll(async () => {
-  database = await createTestDatabase()
-  await refuseIllegalMoves(database.sql)
-})
 afterEach(async () => {
   expect([...(await sql()`select id from batch where state <> 'ended'`)]).toEqual([])
   await expectLanesTrue(sql())
-})
-afterAll(async () => {
-  await processes.stopAll()
-  await database.drop()
 })
 
 const interactions = (isKeyed = true): LaneKey =>

@@ -1,9 +1,12 @@
+import { afterAll, beforeAll } from 'vitest'
 import { createSendNow, type SendNow, type SendNowOptions } from '../../src/batcher/send-now.ts'
-import type { Sql } from '../../src/db/connect.ts'
+import type { Database, Sql } from '../../src/db/connect.ts'
 import { startOutcomeWaiter, type OutcomeWaiter } from '../../src/ingest/await-outcome.ts'
 import { systemClock } from '../../src/kernel/clock.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
 import type { CallAnswer, RecordAnswer } from '../../src/model/outcome.ts'
+import { createTestDatabase, type TestDatabase } from '../support/database.ts'
+import { refuseIllegalMoves } from '../support/queue-fixture.ts'
 import type { ProviderCall } from './fixture.ts'
 import { handMadeProvider, runnerWith, type HandMadeProvider } from './fixture.ts'
 
@@ -33,6 +36,22 @@ export function nowProcesses(sql: () => Sql) {
       await (await waiter)?.stop()
     },
   }
+}
+
+/** A database of a file's own, on which every illegal move fails, and what makes synchronous calls on it. */
+export function nowDatabase() {
+  let database: TestDatabase
+  const sql = (): Database => database.sql
+  const processes = nowProcesses(sql)
+  beforeAll(async () => {
+    database = await createTestDatabase()
+    await refuseIllegalMoves(database.sql)
+  })
+  afterAll(async () => {
+    await processes.stopAll()
+    await database.drop()
+  })
+  return { sql, processes }
 }
 
 /** One answer after the other; the last of them again and again. */

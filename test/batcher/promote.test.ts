@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { runLane } from '../../src/batcher/run-lane.ts'
 import { createSendNow } from '../../src/batcher/send-now.ts'
 import { startSweeper } from '../../src/batcher/sweeper.ts'
@@ -6,7 +6,6 @@ import { systemClock } from '../../src/kernel/clock.ts'
 import { newId } from '../../src/kernel/ids.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
 import type { LaneKey } from '../../src/model/lane.ts'
-import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import {
   addWrites,
   expectLanesTrue,
@@ -14,7 +13,6 @@ import {
   incomingBatch,
   laneIdOf,
   laneKey,
-  refuseIllegalMoves,
 } from '../support/queue-fixture.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { endLeases, handMadeProvider, heldProvider, runnerWith, states, turn } from './fixture.ts'
@@ -24,24 +22,13 @@ import {
   locked,
   lost,
   notSent,
-  nowProcesses,
+  nowDatabase,
   refused,
   silent,
   written,
 } from './now-fixture.ts'
 
-let database: TestDatabase
-const sql = () => database.sql
-const processes = nowProcesses(sql)
-
-beforeAll(async () => {
-  database = await createTestDatabase()
-  await refuseIllegalMoves(database.sql)
-})
-afterAll(async () => {
-  await processes.stopAll()
-  await database.drop()
-})
+const { sql, processes } = nowDatabase()
 
 /** A queued write that is due in an hour. */
 async function queued(key: LaneKey = laneKey(), part: Parameters<typeof incoming>[1] = {}) {

@@ -1,13 +1,6 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import type { LaneKey } from '../../src/model/lane.ts'
-import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import {
-  claim,
-  expectLanesTrue,
-  incomingBatch,
-  laneKey,
-  refuseIllegalMoves,
-} from '../support/queue-fixture.ts'
+import { claim, expectLanesTrue, incomingBatch, laneKey } from '../support/queue-fixture.ts'
 import { states } from './fixture.ts'
 import {
   ambiguous,
@@ -17,24 +10,13 @@ import {
   inTurn,
   locked,
   lost,
-  nowProcesses,
+  nowDatabase,
   refused,
   rolledBack,
   written,
 } from './now-fixture.ts'
 
-let database: TestDatabase
-const sql = () => database.sql
-const processes = nowProcesses(sql)
-
-beforeAll(async () => {
-  database = await createTestDatabase()
-  await refuseIllegalMoves(database.sql)
-})
-afterAll(async () => {
-  await processes.stopAll()
-  await database.drop()
-})
+const { sql, processes } = nowDatabase()
 
 const three = ['a', 'b', 'c'].map((name) => ({ record: JSON.stringify({ LastName: name }) }))
 

@@ -1,11 +1,10 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { startSweeper } from '../../src/batcher/sweeper.ts'
 import type { Tx } from '../../src/db/connect.ts'
 import { newId } from '../../src/kernel/ids.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
 import type { LaneKey } from '../../src/model/lane.ts'
 import { insertSending } from '../../src/queue/insert-sending.ts'
-import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import {
   addWrites,
   claim,
@@ -13,25 +12,13 @@ import {
   incoming,
   laneIdOf,
   laneKey,
-  refuseIllegalMoves,
   settle,
 } from '../support/queue-fixture.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { endLeases, handMadeProvider, heldProvider, sessionWith, states, steppedClock } from './fixture.ts'
-import { answered, attemptsOf, inTurn, locked, nowProcesses, written } from './now-fixture.ts'
+import { answered, attemptsOf, inTurn, locked, nowDatabase, written } from './now-fixture.ts'
 
-let database: TestDatabase
-const sql = () => database.sql
-const processes = nowProcesses(sql)
-
-beforeAll(async () => {
-  database = await createTestDatabase()
-  await refuseIllegalMoves(database.sql)
-})
-afterAll(async () => {
-  await processes.stopAll()
-  await database.drop()
-})
+const { sql, processes } = nowDatabase()
 
 const submit = (lane: LaneKey) =>
   incoming(lane, { delaySeconds: 0, recordKey: lane.type === 'create' ? null : newId() })

@@ -1,35 +1,16 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { startSweeper } from '../../src/batcher/sweeper.ts'
 import { silentLogger } from '../../src/kernel/log.ts'
 import type { NowOutcome } from '../../src/model/now-outcome.ts'
 import type { CallAnswer } from '../../src/model/outcome.ts'
 import { newId } from '../../src/kernel/ids.ts'
 import { insertSending } from '../../src/queue/insert-sending.ts'
-import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import {
-  expectLanesTrue,
-  incoming,
-  incomingBatch,
-  laneKey,
-  refuseIllegalMoves,
-  settle,
-} from '../support/queue-fixture.ts'
+import { expectLanesTrue, incoming, incomingBatch, laneKey, settle } from '../support/queue-fixture.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { allWritten, endLeases, heldProvider, states, steppedClock, type ProviderCall } from './fixture.ts'
-import { answered, locked, lost, nowProcesses, refusal, silent } from './now-fixture.ts'
+import { answered, locked, lost, nowDatabase, refusal, silent } from './now-fixture.ts'
 
-let database: TestDatabase
-const sql = () => database.sql
-const processes = nowProcesses(sql)
-
-beforeAll(async () => {
-  database = await createTestDatabase()
-  await refuseIllegalMoves(database.sql)
-})
-afterAll(async () => {
-  await processes.stopAll()
-  await database.drop()
-})
+const { sql, processes } = nowDatabase()
 
 /** A batch that takes two calls: 1,000 records, and two more. */
 const many = (type: 'create' | 'update') =>

@@ -1,8 +1,7 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { runLane } from '../../src/batcher/run-lane.ts'
 import { newId } from '../../src/kernel/ids.ts'
 import type { LaneKey } from '../../src/model/lane.ts'
-import { createTestDatabase, type TestDatabase } from '../support/database.ts'
 import {
   addWrites,
   claim,
@@ -11,25 +10,13 @@ import {
   incomingBatch,
   laneIdOf,
   laneKey,
-  refuseIllegalMoves,
   settle,
 } from '../support/queue-fixture.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { handMadeProvider, heldProvider, runnerWith, states, turn, type HandMadeProvider } from './fixture.ts'
-import { answered, attemptsOf, inTurn, locked, lost, nowProcesses, written } from './now-fixture.ts'
+import { answered, attemptsOf, inTurn, locked, lost, nowDatabase, written } from './now-fixture.ts'
 
-let database: TestDatabase
-const sql = () => database.sql
-const processes = nowProcesses(sql)
-
-beforeAll(async () => {
-  database = await createTestDatabase()
-  await refuseIllegalMoves(database.sql)
-})
-afterAll(async () => {
-  await processes.stopAll()
-  await database.drop()
-})
+const { sql, processes } = nowDatabase()
 
 const updates = (part: Partial<LaneKey> = {}) => laneKey({ type: 'update', ...part })
 

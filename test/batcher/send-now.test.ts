@@ -1,10 +1,9 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { describe, expect, it } from 'vitest'
 import { ConnectionBroken, SessionUnavailable } from '../../src/connections/session-errors.ts'
 import { newId } from '../../src/kernel/ids.ts'
 import type { LaneKey } from '../../src/model/lane.ts'
 import type { ProviderError } from '../../src/model/outcome.ts'
-import { createTestDatabase, type TestDatabase } from '../support/database.ts'
-import { expectLanesTrue, incoming, laneKey, refuseIllegalMoves } from '../support/queue-fixture.ts'
+import { expectLanesTrue, incoming, laneKey } from '../support/queue-fixture.ts'
 import { allWritten, handMadeProvider, sessionWith, states } from './fixture.ts'
 import {
   ambiguous,
@@ -16,25 +15,14 @@ import {
   locked,
   lost,
   notSent,
-  nowProcesses,
+  nowDatabase,
   refusal,
   refused,
   silent,
   written,
 } from './now-fixture.ts'
 
-let database: TestDatabase
-const sql = () => database.sql
-const processes = nowProcesses(sql)
-
-beforeAll(async () => {
-  database = await createTestDatabase()
-  await refuseIllegalMoves(database.sql)
-})
-afterAll(async () => {
-  await processes.stopAll()
-  await database.drop()
-})
+const { sql, processes } = nowDatabase()
 
 /** Time for two tries. */
 const SHORT_MS = 1_000
