@@ -11,7 +11,7 @@ import { Deadline } from './deadline.ts'
 import { createDescriptions, type Descriptions } from './descriptions.ts'
 import type { Endpoint } from './endpoint.ts'
 import { isTimeout, readFailed, refusedInput, unanswered, wordsOf } from './failures.ts'
-import { isSessionRefused, runCall, type Caller } from './run-call.ts'
+import { refusesSession, runCall, type Caller } from './run-call.ts'
 import type { ReadTarget } from './sessions.ts'
 import type { WriteEffect } from './write-effects.ts'
 import { checkEffects, needsObjectNames } from './write-rules.ts'
@@ -113,10 +113,10 @@ async function passOn(
       checkOrigin(endpoint, session.instanceUrl)
       return provider.request(session, { method, path: endpoint.path, headers, body }, limits)
     },
-    (one) => isSessionRefused(one) && (one.kind !== 'passed' || isRepeatable(method, one)),
+    (one) => refusesSession(one) && (one.kind !== 'passed' || isRepeatable(method, one)),
   )
   if (answer.kind === 'passed') {
-    if (isSessionRefused(answer) && isRepeatable(method, answer) && answer.said.kind === 'refused')
+    if (refusesSession(answer) && isRepeatable(method, answer) && answer.said.kind === 'refused')
       throw readFailed(answer.said)
     return answer
   }

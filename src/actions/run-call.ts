@@ -1,6 +1,6 @@
 import type { Clock } from '../kernel/clock.ts'
 import { orgOf, type Session } from '../model/credentials.ts'
-import type { CallAnswer } from '../model/outcome.ts'
+import { isSessionRefused, tookSession, type CallAnswer } from '../model/outcome.ts'
 import type { CallOptions } from '../providers/provider.ts'
 import type { Passed, ProviderRead, ReadingProvider } from '../providers/reading-provider.ts'
 import type { Deadline } from './deadline.ts'
@@ -39,10 +39,7 @@ function saidBy(answer: AnyAnswer): CallAnswer {
 }
 
 /** Whether an answer says that its session is no good, so that nothing was done by the call. */
-export const isSessionRefused = (answer: AnyAnswer): boolean => {
-  const said = saidBy(answer)
-  return said.kind === 'refused' && said.errorClass === 'auth'
-}
+export const refusesSession = (answer: AnyAnswer): boolean => isSessionRefused(saidBy(answer))
 
 /**
  * Makes a call with the installation's session, and once more with a new one when that was refused.
@@ -56,7 +53,7 @@ export async function runCall<A extends AnyAnswer>(
   installationId: string,
   deadline: Deadline,
   make: Make<A>,
-  isRefused: (answer: A) => boolean = isSessionRefused,
+  isRefused: (answer: A) => boolean = refusesSession,
 ): Promise<A> {
   const { sessions } = caller
   let reading = await deadline.within(sessions.open(installationId))
@@ -83,10 +80,6 @@ async function callOnce<A extends AnyAnswer>(
   await patiently(clock, note({ installationId, org: orgOf(session), answer: said, callMs }))
   return answer
 }
-
-/** The org itself said something, and it was not about the session. */
-const tookSession = (said: CallAnswer): boolean =>
-  said.kind === 'answered' || (said.kind === 'refused' && said.status > 0 && said.errorClass !== 'auth')
 
 /** With an answer in hand nobody waits for long. */
 async function patiently(clock: Clock, work: Promise<void>): Promise<void> {

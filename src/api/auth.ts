@@ -65,7 +65,12 @@ async function findProject(access: AccessPort, caller: Caller, idOrName: string)
   return found
 }
 
-function checkScope(caller: Caller, scopes: readonly Scope[]): void {
+/**
+ * Wants one of the scopes of a caller; the admin key has them all.
+ *
+ * @throws {WritebackError} FORBIDDEN
+ */
+export function checkScope(caller: Caller, scopes: readonly Scope[]): void {
   if (caller.kind === 'admin' || scopes.some((scope) => caller.scopes.has(scope))) return
   throw new WritebackError('FORBIDDEN', `The key lacks the scope ${scopes.join(' or ')}.`, {
     remedy: 'Use a key that has it.',
@@ -116,6 +121,12 @@ export async function requireAdmin(request: FastifyRequest): Promise<void> {
   if (caller.kind !== 'admin')
     throw new WritebackError('FORBIDDEN', 'Only the admin key may do this.', { remedy: 'Use the admin key.' })
   request.access = { caller, project: null, integration: null }
+}
+
+/** Who calls. For routes behind {@link requireScope} or {@link requireAdmin}. */
+export function callerOf(request: FastifyRequest): Caller {
+  if (request.access === null) throw new WritebackError('INTERNAL', 'The route has no caller')
+  return request.access.caller
 }
 
 /** The project that the path names. For routes behind {@link requireScope} with `{project}` in the path. */

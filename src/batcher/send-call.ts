@@ -1,4 +1,4 @@
-import type { CallAnswer } from '../model/outcome.ts'
+import { isSessionRefused, tookSession, type CallAnswer } from '../model/outcome.ts'
 import type { CallOptions, ProviderGroup } from '../providers/provider.ts'
 import { findCulprits } from './find-culprits.ts'
 import { lookUpLost, type LostRecord } from './look-up-lost.ts'
@@ -92,14 +92,6 @@ async function sendPieces(
     sending = next
   }
 }
-
-/** The org itself said something, and it was not about the session. */
-const tookSession = (answer: CallAnswer): boolean =>
-  answer.kind === 'answered' ||
-  (answer.kind === 'refused' && answer.status > 0 && answer.errorClass !== 'auth')
-
-const isSessionRefused = (answer: CallAnswer | undefined): boolean =>
-  answer?.kind === 'refused' && answer.errorClass === 'auth'
 
 /** A part that the provider left out of its answers: it may have been written. */
 const nothingSaid: CallAnswer = {

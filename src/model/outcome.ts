@@ -80,3 +80,12 @@ export type CallAnswer =
   | { kind: 'not_sent'; error: ProviderError }
   /** The request left and no usable answer came: it may have been written. */
   | { kind: 'lost'; status: number | null; error: ProviderError }
+
+/** Whether an answer says that its session is no good: nothing was done by the call. */
+export const isSessionRefused = (answer: CallAnswer | undefined): boolean =>
+  answer?.kind === 'refused' && answer.errorClass === 'auth'
+
+/** Whether the org itself said something, and it was not about the session. */
+export const tookSession = (answer: CallAnswer): boolean =>
+  answer.kind === 'answered' ||
+  (answer.kind === 'refused' && answer.status > 0 && answer.errorClass !== 'auth')

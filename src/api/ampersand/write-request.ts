@@ -1,7 +1,8 @@
 import type { FastifyRequest } from 'fastify'
-import { isWritebackError, type Issue } from '../../kernel/errors.ts'
+import type { Issue } from '../../kernel/errors.ts'
 import { examine, refuse, type Examined, type RecordPath } from '../../ingest/examine.ts'
 import { isSynchronous, type BatchEntry, type WriteBody } from '../../ingest/write-body.ts'
+import { addIssues, schemaIssuesOf } from '../issues.ts'
 
 /** Seconds that a synchronous call may take. */
 const TIMEOUT = { least: 1, most: 600, usual: 30 }
@@ -24,9 +25,7 @@ export interface WriteCall {
  * @throws {WritebackError} INVALID_REQUEST with every issue
  */
 export function readWriteCall(request: FastifyRequest): WriteCall {
-  const failure: unknown = request.validationError
-  if (failure !== undefined && !isWritebackError(failure)) throw failure as Error
-  const { body, examined, issues } = readWriteBody(request.body, failure?.issues ?? [])
+  const { body, examined, issues } = readWriteBody(request.body, schemaIssuesOf(request))
   const headers = readCallHeaders(request, isSynchronous(body))
   issues.push(...headers.issues)
   if (issues.length > 0) refuse(issues)
@@ -88,7 +87,7 @@ export function readWriteBody(
   const body = readable(given, maxRecords)
   const examined = examine(body, recordPath)
   const issues = [...found]
-  add(
+  addIssues(
     issues,
     examined.issues.map(({ path, message }) => ({ path: pathOf(path), message })),
   )
@@ -131,12 +130,6 @@ const badKey: Issue = {
 function readKey(header: string | string[] | undefined): string | null | undefined {
   if (header === undefined) return null
   return typeof header === 'string' && /^[\x21-\x7e]{1,255}$/.test(header) ? header : undefined
-}
-
-/** Adds what is said of places of which nothing is said yet: the schema's word comes first. */
-function add(issues: Issue[], more: Issue[]): void {
-  const places = new Set(issues.map((issue) => issue.path))
-  for (const issue of more) if (!places.has(issue.path)) issues.push(issue)
 }
 
 const types = ['create', 'update', 'upsert', 'delete']

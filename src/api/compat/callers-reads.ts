@@ -12,14 +12,14 @@ import { IntegrationPath } from '../../contract/fields.ts'
 import { PromoteHeaders } from '../../contract/operate.ts'
 import { readVariables } from '../../ingest/rules/variables.ts'
 import type { TargetInstallation } from '../../ingest/write-body.ts'
-import { WritebackError, type Issue } from '../../kernel/errors.ts'
-import { integrationOf, requireScope } from '../auth.ts'
+import type { Issue } from '../../kernel/errors.ts'
+import { callerOf, checkScope, integrationOf, requireScope } from '../auth.ts'
 import { findInstallation } from '../ampersand/make-write.ts'
 import { readCallHeaders } from '../ampersand/write-request.ts'
 import { problems } from '../openapi.ts'
 import { invalidInput } from '../validation.ts'
 import { isReadMethod, readCustomCall } from './custom-call-body.ts'
-import { addIssues, schemaIssuesOf } from './schema-issues.ts'
+import { addIssues, schemaIssuesOf } from '../issues.ts'
 
 /** What the calls that read need of the floors below. */
 export interface ReadPort {
@@ -123,7 +123,7 @@ const pageIssues = (nextRecordsUrl: string): Issue[] =>
 async function runCall(port: ReadPort, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const body = (request.body ?? {}) as Partial<CustomCallRequest>
   const isRead = isReadMethod(body.method)
-  if (!isRead) checkMayWrite(request)
+  if (!isRead) checkScope(callerOf(request), ['write'])
   const issues = schemaIssuesOf(request)
   const { timeMs, key, issues: headerIssues } = readCallHeaders(request)
   const { call, issues: found } = readCustomCall(body)
@@ -140,15 +140,6 @@ async function runCall(port: ReadPort, request: FastifyRequest, reply: FastifyRe
   return reply
     .type('application/json; charset=utf-8')
     .send(`{"status":${status},"headers":${JSON.stringify(headers)},"body":${shown}}`)
-}
-
-/** @throws {WritebackError} FORBIDDEN */
-function checkMayWrite({ access }: FastifyRequest): void {
-  const caller = access?.caller
-  if (caller?.kind === 'admin' || caller?.scopes.has('write') === true) return
-  throw new WritebackError('FORBIDDEN', 'The key lacks the scope write.', {
-    remedy: 'Use a key that has it.',
-  })
 }
 
 /** The JSON of an answer's body: its own text where it is JSON, so that no number loses digits. */

@@ -20,7 +20,7 @@ import { asksForQueue, readCallHeaders, readWriteBody } from '../ampersand/write
 import { integrationOf, requireScope } from '../auth.ts'
 import { problems } from '../openapi.ts'
 import { placeOf, readAction, type Action } from './callers-body.ts'
-import { schemaIssuesOf } from './schema-issues.ts'
+import { schemaIssuesOf } from '../issues.ts'
 
 const likeTheWriteCall =
   'Answers as the write call does, synchronous by default and asynchronous by `mode`; `Request-Timeout` and `Idempotency-Key` mean what they mean there. `{{ name }}` in any field stands for the value of that name in `variables`, with its type where it is all of the field.'

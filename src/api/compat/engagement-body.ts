@@ -4,8 +4,9 @@ import type { EngagementRequest } from '../../contract/engagement.ts'
 import { refuse } from '../../ingest/examine.ts'
 import { findInteractionIssues } from '../../ingest/rules/interaction.ts'
 import { isSynchronous } from '../../ingest/write-body.ts'
-import { isWritebackError, type Issue } from '../../kernel/errors.ts'
+import type { Issue } from '../../kernel/errors.ts'
 import { readCallHeaders, readWriteBody } from '../ampersand/write-request.ts'
+import { eachPlaceOnce, schemaIssuesOf } from '../issues.ts'
 import type { Validation } from '../validation.ts'
 
 const PATH = '/engagementInteraction'
@@ -33,8 +34,6 @@ export function readInteractionCall(
   validation: Validation,
   validate: ValidateFunction,
 ): InteractionCall {
-  const failure: unknown = request.validationError
-  if (failure !== undefined && !isWritebackError(failure)) throw failure as Error
   const given = isObject(request.body) ? request.body : {}
   const { engagementInteraction: record, ...rest } = given
   const read = readWriteBody({ ...rest, type: 'create', record: isObject(record) ? record : {} }, [], {
@@ -43,7 +42,7 @@ export function readInteractionCall(
   const interaction = read.examined.records[0]?.record ?? {}
   const headers = readCallHeaders(request, isSynchronous(read.body))
   const issues = eachPlaceOnce([
-    ...(failure?.issues ?? []).filter(({ path }) => !path.startsWith(`${PATH}/`)),
+    ...schemaIssuesOf(request).filter(({ path }) => !path.startsWith(`${PATH}/`)),
     ...(isObject(record) ? fieldIssues(interaction, validation, validate) : []),
     ...read.issues,
     ...policyIssues(read.body.autoBatchPolicy),
@@ -77,14 +76,4 @@ function policyIssues(policy: { allOrNone?: boolean; onRollback?: unknown } | un
     ...(policy?.allOrNone === true ? [{ path: `${path}/allOrNone`, message }] : []),
     ...(policy?.onRollback === 'resend' ? [{ path: `${path}/onRollback`, message }] : []),
   ]
-}
-
-/** The first word that is said of a place. */
-function eachPlaceOnce(issues: Issue[]): Issue[] {
-  const places = new Set<string>()
-  return issues.filter(({ path }) => {
-    const isFirst = !places.has(path)
-    places.add(path)
-    return isFirst
-  })
 }

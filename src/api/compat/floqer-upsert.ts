@@ -17,7 +17,7 @@ import { asksForQueue, readCallHeaders, readWriteBody } from '../ampersand/write
 import { integrationOf, requireScope } from '../auth.ts'
 import { problems } from '../openapi.ts'
 import { readFloqerBody } from './floqer-body.ts'
-import { addIssues, schemaIssuesOf } from './schema-issues.ts'
+import { addIssues, schemaIssuesOf } from '../issues.ts'
 import { translated } from './translated.ts'
 
 /** What Floqer's upsert needs of the floors below. */

@@ -16,7 +16,7 @@ import { integrationOf, requireScope } from '../auth.ts'
 import { problems } from '../openapi.ts'
 import { errorAnswer, recordsShape } from './records-answer.ts'
 import { readRecordsBody, type RecordsBody } from './records-body.ts'
-import { schemaIssuesOf } from './schema-issues.ts'
+import { eachPlaceOnce, schemaIssuesOf } from '../issues.ts'
 import { translated } from './translated.ts'
 
 /** The most fields that a procedure refuses by name at once. */
@@ -105,14 +105,14 @@ async function writeRecords(
   checkRoomFor(port, request, isQueued)
   const examined = examine(write)
   const headers = readCallHeaders(request, !isQueued)
-  const issues = unlike([
+  const issues = eachPlaceOnce([
     ...schemaIssuesOf(request),
     ...group.issues,
     ...read.issues,
     ...read.translate(examined.issues),
     ...headers.issues,
   ])
-  if (issues.length > 0) refuse(unlike([...target.issues, ...issues]))
+  if (issues.length > 0) refuse(eachPlaceOnce([...target.issues, ...issues]))
   const objectName = read.objectName ?? ''
   const { groupRef } = group
   return makeWrite(port, request, reply, {
@@ -131,12 +131,6 @@ async function writeRecords(
       )
     },
   })
-}
-
-/** Issues of which no two tell of the same place: the first word counts. */
-function unlike(issues: readonly Issue[]): Issue[] {
-  const places = new Set<string>()
-  return issues.filter(({ path }) => !places.has(path) && places.add(path))
 }
 
 /** The group, which the query may name in place of the body. */

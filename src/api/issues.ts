@@ -1,5 +1,5 @@
 import type { FastifyRequest } from 'fastify'
-import { isWritebackError, type Issue } from '../../kernel/errors.ts'
+import { isWritebackError, type Issue } from '../kernel/errors.ts'
 
 /** What the schema found wrong with a request, for a route that names it together with what no schema can say. */
 export function schemaIssuesOf(request: FastifyRequest): Issue[] {
@@ -12,4 +12,14 @@ export function schemaIssuesOf(request: FastifyRequest): Issue[] {
 export function addIssues(issues: Issue[], more: readonly Issue[]): void {
   const places = new Set(issues.map(({ path }) => path))
   issues.push(...more.filter(({ path }) => !places.has(path)))
+}
+
+/** The first word that is said of each place. */
+export function eachPlaceOnce(issues: readonly Issue[]): Issue[] {
+  const places = new Set<string>()
+  return issues.filter(({ path }) => {
+    const isFirst = !places.has(path)
+    places.add(path)
+    return isFirst
+  })
 }
