@@ -150,6 +150,11 @@ describe('a database that is killed under load', () => {
     const path = `/v1/projects/${tenant.projectId}/operations/${id}`
     expect((await tenant.call('GET', path)).status).toBe(200)
     await service.kill()
+    // A backend may still answer before it notices that its server is gone.
+    await waitUntil(async () => (await tenant.call('GET', path)).status === 503, {
+      timeoutMs: 10_000,
+      what: 'the database to be gone for everybody',
+    })
     const begun = performance.now()
     await app.stop(3_000)
     expect(performance.now() - begun).toBeLessThan(8_000)
