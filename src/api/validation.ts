@@ -185,6 +185,19 @@ export interface Validation {
   toError: (errors: unknown, part: string) => WritebackError
 }
 
+/** Compiles a schema once the first value comes for it: all of them together take most of a start. */
+function compiledOnUse(ajv: Ajv, schema: unknown): ValidateFunction {
+  let compiled: ValidateFunction | undefined
+  const validate = (value: unknown): boolean => {
+    compiled ??= ajv.compile(schema as object)
+    const isValid = compiled(value)
+    validate.errors = compiled.errors
+    return isValid
+  }
+  validate.errors = undefined as ValidateFunction['errors']
+  return validate as ValidateFunction
+}
+
 /**
  * Compiles the contract's schemas. Bodies are never coerced, completed or trimmed; texts of the query
  * and the path become the numbers and booleans they stand for. Every issue is found at once.
@@ -206,7 +219,7 @@ export function createValidation(options: ValidationOptions): Validation {
   const forBodies = make(false)
   const forTexts = make(true)
   return {
-    compile: ({ schema, httpPart }) => (httpPart === 'body' ? forBodies : forTexts).compile(schema as object),
+    compile: ({ schema, httpPart }) => compiledOnUse(httpPart === 'body' ? forBodies : forTexts, schema),
     toError: (errors, part) => {
       const found = errors as ErrorObject[]
       const issues = issuesOf(found, prefixes[part] ?? '', formats)
