@@ -1,4 +1,12 @@
-import type { Attempt, AttemptRefusal, ConnectLinks, Link, NewLink } from '../connections/connect-links.ts'
+import {
+  NotStored,
+  type Attempt,
+  type AttemptRefusal,
+  type Connected,
+  type ConnectLinks,
+  type Link,
+  type NewLink,
+} from '../connections/connect-links.ts'
 import { messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
 import type { CodeFlow, Grant } from '../providers/code-flow.ts'
@@ -8,6 +16,8 @@ export type { Link, NewLink } from '../connections/connect-links.ts'
 
 /** Milliseconds that the login host may take to exchange a code: a person waits for it. */
 const EXCHANGE_MS = 15_000
+/** Milliseconds that it may take to end a grant that cannot be kept. */
+const REVOKE_MS = 5_000
 
 /** What connecting an org needs. */
 export interface ConnectOrgOptions {
@@ -30,14 +40,18 @@ export interface BegunSignIn {
 }
 
 /**
- * Why a sign-in came to nothing. `replaced`: another one has begun with the same link; after it, what the login
- * host or the customer said.
+ * Why a sign-in came to nothing. `replaced`: another one has begun with the same link; `deleted`: the project is no
+ * more; after it, what the login host or the customer said.
  */
 export type NotConnected =
   | AttemptRefusal
   | 'replaced'
+  | 'deleted'
   | 'denied'
   | 'not_approved'
+  | 'not_installed'
+  | 'not_from_here'
+  | 'other_org'
   | 'app_unknown'
   | 'app_refused'
   | 'redirect_mismatch'
@@ -129,8 +143,8 @@ export function createConnectOrg(options: ConnectOrgOptions): ConnectOrg {
       if (result.kind === 'connected') return result
       const { linkId, projectId } = attempt
       logger.warn({ projectId, linkId, reason: result.reason, said: result.said }, 'an org was not connected')
-      const host = URL.parse(attempt.loginUrl)?.host ?? null
-      return { ...result, again: linkUrl(publicUrl(), attempt.token), host }
+      const again = result.reason === 'deleted' ? null : linkUrl(publicUrl(), attempt.token)
+      return { ...result, again, host: URL.parse(attempt.loginUrl)?.host ?? null }
     },
   }
 }
@@ -139,30 +153,52 @@ const notConnected = (reason: NotConnected, said: string | null = null) =>
   ({ kind: 'not_connected', reason, said, again: null, host: null }) satisfies SignInResult
 
 async function connect(
-  { links, logger, codeFlow, changed }: ConnectOrgOptions,
+  options: ConnectOrgOptions,
   attempt: Attempt,
   { code, error, errorDescription }: Callback,
 ): Promise<SignInResult> {
-  if (error !== null) return notConnected(reasonOf(error), saidWith(error, errorDescription))
+  const { codeFlow, logger, changed } = options
+  if (error !== null)
+    return notConnected(reasonOf(error, errorDescription ?? ''), saidWith(error, errorDescription))
   if (code === null) return notConnected('failed')
   const grant = await exchange(codeFlow(attempt.provider), attempt, code)
   if ('kind' in grant) return grant
   if (grant.refreshToken === null) return notConnected('no_refresh_token')
-  const { projectId, linkId, app, loginUrl } = attempt
-  const credentials = {
-    type: 'oauth2-refresh-token',
-    ...app,
-    refreshToken: grant.refreshToken,
-    loginUrl,
-  } as const
-  const done = await links.complete(attempt, credentials)
-  if (done === null) return notConnected('replaced')
+  const done = await store(options, attempt, grant.refreshToken)
+  if (typeof done === 'string') return notConnected(done)
   changed()
   const { connection, isNew } = done
-  logger.info({ projectId, linkId, connectionId: connection.id, isNew }, 'an org was connected')
-  const { projectName, groupRef, returnUrl } = attempt
+  const { projectId, linkId, projectName, groupRef, returnUrl } = attempt
   const instanceHost = new URL(grant.instanceUrl).host
+  logger.info({ projectId, linkId, connectionId: connection.id, isNew, instanceHost }, 'an org was connected')
   return { kind: 'connected', linkId, projectName, groupRef, instanceHost, isNew, returnUrl }
+}
+
+/**
+ * Stores what was granted, or else ends the grant: the login host keeps a few for each user and app, and ends the
+ * oldest for another one, which may be the one in use. A grant that may have been stored is left alone.
+ */
+async function store(
+  { links, logger, codeFlow }: ConnectOrgOptions,
+  attempt: Attempt,
+  refreshToken: string,
+): Promise<Connected | 'replaced' | 'deleted'> {
+  const { app, loginUrl, provider, projectId, linkId } = attempt
+  const revoke = async (): Promise<void> => {
+    const limits = { timeoutMs: REVOKE_MS }
+    const isRevoked = await codeFlow(provider).revoke({ loginUrl, refreshToken }, limits)
+    logger.warn({ projectId, linkId, isRevoked }, 'a grant was given back, since it was not stored')
+  }
+  try {
+    const credentials = { type: 'oauth2-refresh-token', ...app, refreshToken, loginUrl } as const
+    const done = await links.complete(attempt, credentials)
+    if (typeof done === 'string') await revoke()
+    return done
+  } catch (error) {
+    if (!(error instanceof NotStored)) throw error
+    await revoke()
+    throw error.cause
+  }
 }
 
 async function exchange(flow: CodeFlow, attempt: Attempt, code: string): Promise<Grant | SignInResult> {
@@ -174,31 +210,39 @@ async function exchange(flow: CodeFlow, attempt: Attempt, code: string): Promise
     )
   } catch (thrown) {
     if (!(thrown instanceof SessionError)) throw thrown
-    const reason = thrown.kind === 'permanent' ? reasonOf(thrown.code) : 'unreachable'
-    return notConnected(reason, messageOf(thrown).replace(/^The login host refused with /, ''))
+    const said = messageOf(thrown).replace(/^The login host refused with /, '')
+    return notConnected(thrown.kind === 'permanent' ? reasonOf(thrown.code, said) : 'unreachable', said)
   }
 }
 
-/** Errors of login hosts, when they send the browser back and when they are given the code. */
-const reasons: Record<string, NotConnected> = {
-  access_denied: 'denied',
-  OAUTH_APP_ACCESS_DENIED: 'not_approved',
-  OAUTH_APP_BLOCKED: 'not_approved',
-  OAUTH_APPROVAL_ERROR_GENERIC: 'not_approved',
-  OAUTH_EC_APP_NOT_FOUND: 'app_unknown',
-  invalid_client_id: 'app_unknown',
-  invalid_client: 'app_refused',
-  inactive_user: 'not_approved',
-  inactive_org: 'not_approved',
-  redirect_uri_mismatch: 'redirect_mismatch',
-  invalid_scope: 'scope_missing',
-  invalid_grant: 'code_refused',
-  rate_limit_exceeded: 'unreachable',
-  server_error: 'unreachable',
-  temporarily_unavailable: 'unreachable',
-}
+/** Where one code stands for several things, the login host's words tell which. */
+const wordings: [RegExp, NotConnected][] = [
+  [/\binstalled\b/i, 'not_installed'],
+  [/\bip restricted\b|\blogin hours\b/i, 'not_from_here'],
+]
 
-const reasonOf = (code: string): NotConnected => reasons[code] ?? 'failed'
+/** Errors of login hosts, when they send the browser back and when they are given the code. */
+const reasons = new Map<string, NotConnected>([
+  ['access_denied', 'denied'],
+  ['OAUTH_APP_ACCESS_DENIED', 'not_approved'],
+  ['OAUTH_APP_BLOCKED', 'not_approved'],
+  ['OAUTH_APPROVAL_ERROR_GENERIC', 'not_approved'],
+  ['OAUTH_AUTHORIZATION_BLOCKED', 'other_org'],
+  ['OAUTH_EC_APP_NOT_FOUND', 'not_installed'],
+  ['invalid_client_id', 'app_unknown'],
+  ['invalid_client', 'app_refused'],
+  ['inactive_user', 'not_approved'],
+  ['inactive_org', 'not_approved'],
+  ['redirect_uri_mismatch', 'redirect_mismatch'],
+  ['invalid_scope', 'scope_missing'],
+  ['invalid_grant', 'code_refused'],
+  ['rate_limit_exceeded', 'unreachable'],
+  ['server_error', 'unreachable'],
+  ['temporarily_unavailable', 'unreachable'],
+])
+
+const reasonOf = (code: string, words: string): NotConnected =>
+  wordings.find(([wording]) => wording.test(words))?.[1] ?? reasons.get(code) ?? 'failed'
 
 /** The most that is repeated of a login host's words. */
 const MAX_SAID = 300

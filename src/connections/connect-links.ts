@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto'
 import type { Sql, Tx } from '../db/connect.ts'
+import { mayBeCommitted } from '../db/pg-errors.ts'
 import { newId } from '../kernel/ids.ts'
 import type { Credentials } from '../model/credentials.ts'
 import { CipherError, type Cipher } from './cipher.ts'
@@ -84,6 +85,13 @@ export interface BegunAttempt {
  */
 export type AttemptRefusal = 'unknown' | 'done' | 'used' | 'expired' | 'other_browser' | 'unreadable'
 
+/** Thrown where it is certain that nothing was stored; the cause says why. */
+export class NotStored extends Error {
+  constructor(cause: unknown) {
+    super('Nothing was stored.', { cause })
+  }
+}
+
 /** The links by which customers connect their orgs. */
 export interface ConnectLinks {
   /**
@@ -110,9 +118,10 @@ export interface ConnectLinks {
    * Ends a link with credentials, in one transaction: they become those of the group's connection, or of a new
    * one. Its secrets are gone then.
    *
-   * @returns null when another sign-in has begun with the link meanwhile, or the project was deleted
+   * @returns why nothing was stored: another sign-in has begun with the link meanwhile, or the project was deleted
+   * @throws {NotStored} when the database refused; any other error leaves open whether it is all stored
    */
-  complete(attempt: Attempt, credentials: Credentials): Promise<Connected | null>
+  complete(attempt: Attempt, credentials: Credentials): Promise<Connected | 'replaced' | 'deleted'>
 }
 
 /** Binds the links to a database and a cipher. */
@@ -121,7 +130,12 @@ export const createConnectLinks = (sql: Sql, cipher: Cipher): ConnectLinks => ({
   find: (token) => findLink(sql, token),
   begin: (linkId, attempt) => beginAttempt(sql, cipher, linkId, attempt),
   take: (state, browserOf) => takeAttempt(sql, cipher, state, browserOf),
-  complete: (attempt, credentials) => completeLink(sql, cipher, attempt, credentials),
+  complete: (attempt, credentials) =>
+    sql
+      .begin((tx) => completeLink(tx, cipher, attempt, credentials))
+      .catch((error: unknown) => {
+        throw mayBeCommitted(error) ? error : new NotStored(error)
+      }),
 })
 
 /** 256 random bits, fit for URLs and cookies. */
@@ -252,25 +266,24 @@ export interface Connected {
 }
 
 async function completeLink(
-  sql: Sql,
+  tx: Tx,
   cipher: Cipher,
   { linkId, projectId, groupRef, provider, state }: Attempt,
   credentials: Credentials,
-): Promise<Connected | null> {
-  return sql.begin(async (tx) => {
-    // of two links of one group, the second finds what the first has made
-    await tx`select from project where id = ${projectId} for no key update`
-    const { count } = await tx`
-      update connect_link set used_at = now(), app = null, attempt = null
-      where id = ${linkId} and state_hash = ${hashOf(state)} and used_at is null`
-    if (count === 0) return null
-    const existing = await findOwn(tx, projectId, groupRef, provider)
-    const renewed =
-      existing === null ? null : await replaceCredentials(tx, cipher, projectId, existing, credentials)
-    if (renewed !== null) return { connection: renewed, isNew: false }
-    const connection = await insertConnection(tx, cipher, projectId, { groupRef, provider, credentials })
-    return { connection, isNew: true }
-  })
+): Promise<Connected | 'replaced' | 'deleted'> {
+  // of two links of one group, the second finds what the first has made
+  const project = await tx`select from project where id = ${projectId} for no key update`
+  if (project.count === 0) return 'deleted'
+  const link = await tx`
+    update connect_link set used_at = now(), app = null, attempt = null
+    where id = ${linkId} and state_hash = ${hashOf(state)} and used_at is null`
+  if (link.count === 0) return 'replaced'
+  const existing = await findOwn(tx, projectId, groupRef, provider)
+  const renewed =
+    existing === null ? null : await replaceCredentials(tx, cipher, projectId, existing, credentials)
+  if (renewed !== null) return { connection: renewed, isNew: false }
+  const connection = await insertConnection(tx, cipher, projectId, { groupRef, provider, credentials })
+  return { connection, isNew: true }
 }
 
 /** The group's connection: of several one that is written through, of those a broken one, the newest. */

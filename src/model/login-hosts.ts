@@ -6,8 +6,8 @@ export const commonLogins = {
 
 /** An org's own login host: `acme.my.salesforce.com`, `acme--dev.sandbox.my.salesforce.com`. */
 const myDomain = /^(?:[a-z0-9](?:[a-z0-9-]{0,62})\.)+my\.salesforce\.com$/
-/** What the address bar shows to somebody who works in that org: its login host has the same name. */
-const lightningDomain = /\.lightning\.force\.com$/
+/** What the address bar shows to somebody who works in that org, or sets it up: its login host has the same name. */
+const otherDomains = /\.(?:lightning\.force|my\.salesforce-setup)\.com$/
 
 /** Whether a URL is a login host of Salesforce's, as an origin, over https. */
 export function isSalesforceLogin(text: string): boolean {
@@ -29,5 +29,5 @@ export function readMyDomain(text: string): string | null {
   const url = URL.parse(/^[a-z]+:\/\//.test(trimmed) ? trimmed : `https://${trimmed}`)
   if (url === null || url.hostname === '' || url.username !== '' || url.password !== '') return null
   if (url.protocol !== 'https:' && url.protocol !== 'http:') return null
-  return url.origin.replace(lightningDomain, '.my.salesforce.com')
+  return url.origin.replace(otherDomains, '.my.salesforce.com')
 }

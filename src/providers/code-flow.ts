@@ -35,6 +35,12 @@ export interface CodeFlow {
    * @throws {SessionError} with a message that holds no secret
    */
   exchangeCode(exchange: CodeExchange, options: CallOptions): Promise<Grant>
+  /**
+   * Ends a grant that nobody is going to use, at the login host that gave it. One request, never repeated.
+   *
+   * @returns whether the login host said so
+   */
+  revoke(grant: { loginUrl: string; refreshToken: string }, options: CallOptions): Promise<boolean>
   /** Ends idle sockets; the flow is not used afterwards. */
   close(): Promise<void>
 }

@@ -133,6 +133,10 @@ describe('a My Domain', () => {
     ['https://acme.lightning.force.com/lightning/page/home?x#y', 'https://acme.my.salesforce.com'],
     ['https://acme--dev.sandbox.lightning.force.com', 'https://acme--dev.sandbox.my.salesforce.com'],
     ['acme-dev-ed.develop.my.salesforce.com', 'https://acme-dev-ed.develop.my.salesforce.com'],
+    [
+      'https://acme.my.salesforce-setup.com/lightning/setup/SetupOneHome/home',
+      'https://acme.my.salesforce.com',
+    ],
   ])('is read from %j', (text, origin) => {
     expect(readMyDomain(text)).toBe(origin)
     expect(isSalesforceLogin(origin)).toBe(true)
@@ -150,6 +154,8 @@ describe('a My Domain', () => {
     'javascript:alert(1)//.my.salesforce.com',
     'my.salesforce.com',
     '-acme.my.salesforce.com',
+    'acme.my.salesforce-setup.com.evil.example',
+    'my.salesforce-setup.com',
     'acme.my.salesforce.com.',
     'аcme.evil.example',
     '[::1]',

@@ -1,7 +1,12 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { createCipher, keyIdOf, keysById } from '../../src/connections/cipher.ts'
-import { createConnectLinks, type Attempt, type ConnectLinks } from '../../src/connections/connect-links.ts'
+import {
+  createConnectLinks,
+  type Attempt,
+  type Connected,
+  type ConnectLinks,
+} from '../../src/connections/connect-links.ts'
 import { createConnection } from '../../src/connections/connections.ts'
 import { deleteProject, createProject } from '../../src/connections/projects.ts'
 import { newId } from '../../src/kernel/ids.ts'
@@ -50,7 +55,7 @@ test('two links of a new group that end together make one connection', async () 
     const group = `group ${round}`
     const attempts = [await taken(group), await taken(group)]
     const ended = await Promise.all(attempts.map((attempt) => links.complete(attempt, credentials)))
-    expect(ended.map((one) => one!.isNew).sort()).toEqual([false, true])
+    expect(ended.map((one) => (one as Connected).isNew).sort()).toEqual([false, true])
     expect(await connectionsOf(group)).toHaveLength(1)
   }
 })
@@ -83,12 +88,12 @@ test('of several connections, the one that is written through has the credential
   const working = await make('working', true)
   const broken = await make('broken', true)
   const newest = await make('working', true)
-  expect((await links.complete(await taken(), credentials))!.connection).toMatchObject({
+  expect(((await links.complete(await taken(), credentials)) as Connected).connection).toMatchObject({
     id: broken,
     status: 'working',
   })
   // All that are written through work now: the newest of them.
-  expect((await links.complete(await taken(), credentials))!.connection.id).toBe(newest)
+  expect(((await links.complete(await taken(), credentials)) as Connected).connection.id).toBe(newest)
   expect((await connectionsOf('g')).map(({ id, status }) => [id, status])).toEqual([
     [oldest, 'broken'],
     [working, 'working'],
@@ -100,7 +105,7 @@ test('of several connections, the one that is written through has the credential
 test('a link goes with its project, and ends in nothing then', async () => {
   const attempt = await taken()
   await deleteProject(database.sql, projectId)
-  expect(await links.complete(attempt, credentials)).toBeNull()
+  expect(await links.complete(attempt, credentials)).toBe('deleted')
   expect(await links.find(attempt.token)).toBeNull()
   await expect(links.create(projectId, { groupRef: 'g', provider: 'salesforce', app })).rejects.toThrow(
     'deleted',

@@ -1,5 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { parse } from 'yaml'
+import { isAllowedLogin } from '../../src/api/connect/routes.ts'
 import { spec } from '../../src/cli/connect.ts'
 import { readInput } from '../../src/cli/command.ts'
 import { caller, startService, type Service } from '../support/service.ts'
@@ -31,4 +33,18 @@ it('the command that the guide shows can be called so', () => {
   const [, call = ''] = /```sh\nwriteback connect (.*?)\n```/s.exec(guide) ?? []
   expect(() => readInput(spec, call.split(' '), {})!.check()).not.toThrow()
   expect(call).toContain('--link')
+})
+
+it('the address for trying it with docker compose is one for browsers and containers', () => {
+  const [, host = '', port = ''] =
+    /With `docker compose up`, enter `http:\/\/([^:`]+):(\d+)`/.exec(guide) ?? []
+  const { services } = parse(readFileSync(new URL('../../docker-compose.yml', import.meta.url), 'utf8')) as {
+    services: Record<string, { ports: string[]; networks: { default: { aliases: string[] } } }>
+  }
+  const { ports, networks } = services['simulator']!
+  expect(networks.default.aliases).toEqual([host])
+  expect(ports).toEqual([expect.stringMatching(new RegExp(`^127\\.0\\.0\\.1:.*:-${port}\\}:${port}$`))])
+  // Browsers take such names for their own host.
+  expect(host).toMatch(/\.localhost$/)
+  expect(isAllowedLogin(`http://${host}:${port}`, true)).toBe(true)
 })

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { demoApp, type ConnectedApp } from '../../src/simulator/start.ts'
-import { createTenant, startService, type Service, type Tenant } from '../support/service.ts'
+import { keepingLogger } from '../api/harness.ts'
+import { caller, createTenant, startService, type Service, type Tenant } from '../support/service.ts'
 import { begin, connectOrg, leavingAlone, makeLink, PlainBrowser, signIn } from './connect-fixture.ts'
 
 const shortOfScopes: ConnectedApp = {
@@ -26,31 +27,39 @@ let service: Service
 let tenant: Tenant
 let url: string
 let org: string
+const { logger, lines } = keepingLogger()
 
 beforeAll(async () => {
   const apps = [demoApp, shortOfScopes, withholding, approvedOnly]
-  service = await startService({}, { apps })
+  service = await startService({ logger }, { apps })
   url = service.app.url
   org = service.simulator.url
 })
 afterAll(() => service.stop())
 beforeEach(async () => {
+  service.simulator.org.sessions.clear()
   tenant = await createTenant(url, org)
 })
 afterEach(() => {
+  lines.length = 0
   service.simulator.org.faults.clear()
   service.simulator.org.settings.redirectUris = []
 })
 
 const unchanged = <T>(run: () => Promise<T>): Promise<T> => leavingAlone(service, tenant, run)
 
-describe('coming back', () => {
-  const goThere = async (input: object = {}) => {
-    const browser = new PlainBrowser()
-    const link = await makeLink(url, tenant, input)
-    return { browser, link, back: await signIn(browser, await begin(browser, link, org)) }
-  }
+const grants = (): number => service.simulator.org.sessions.liveGrants()
+/** What the log says of grants that were given back: whether they were. */
+const revocations = (): unknown[] =>
+  lines.flatMap((line) => /"isRevoked":(\w+).*a grant was given back/.exec(line)?.[1] ?? [])
 
+const goThere = async (input: object = {}) => {
+  const browser = new PlainBrowser()
+  const link = await makeLink(url, tenant, input)
+  return { browser, link, back: await signIn(browser, await begin(browser, link, org)) }
+}
+
+describe('coming back', () => {
   it('counts once: the same address again changes nothing', async () => {
     const { browser, back } = await goThere()
     expect((await browser.visit(back)).heading).toBe('Connected')
@@ -157,7 +166,7 @@ describe('coming back', () => {
     expect((await connectOrg(link, org, {}, browser)).heading).toBe('Connected')
   })
 
-  it('stores all or nothing when the database refuses', async () => {
+  it('stores all or nothing when the database refuses, and gives the grant back', async () => {
     const { browser, back, link } = await goThere()
     const { sql } = service.database
     await sql`alter table connection add constraint refuses check (credential_type <> 'oauth2-refresh-token') not valid`
@@ -167,7 +176,26 @@ describe('coming back', () => {
     } finally {
       await sql`alter table connection drop constraint refuses`
     }
+    expect([grants(), revocations()]).toEqual([0, ['true']])
     expect((await connectOrg(link, org, {}, browser)).heading).toBe('Connected')
+    expect([grants(), revocations()]).toEqual([1, ['true']])
+  })
+
+  it('leaves a grant alone that may have been stored: the answer to the commit was lost', async () => {
+    const { browser, back } = await goThere()
+    const { sql } = service.database
+    await sql`
+      create function dies() returns trigger language plpgsql
+      as 'begin perform pg_terminate_backend(pg_backend_pid()); return null; end'`
+    await sql`
+      create constraint trigger dies after update on connection deferrable initially deferred
+      for each row execute function dies()`
+    try {
+      expect((await unchanged(() => browser.visit(back))).status).toBe(503)
+    } finally {
+      await sql`drop function dies cascade`
+    }
+    expect([grants(), revocations()]).toEqual([1, []])
   })
 
   it('is replaced by a sign-in that begins while its code is exchanged', async () => {
@@ -180,6 +208,26 @@ describe('coming back', () => {
     gate.release()
     expect((await page).heading).toBe('Another sign-in has begun')
     expect((await other.visit(await signIn(other, next))).heading).toBe('Connected')
+    expect([grants(), revocations()]).toEqual([1, ['true']])
+  })
+
+  it('to a project that was deleted meanwhile connects nothing, whatever the login host makes of the grant', async () => {
+    const { faults } = service.simulator.org
+    const { body } = await caller(url)<{ id: string }>('POST', '/v1/projects', { name: 'soon deleted' })
+    const browser = new PlainBrowser()
+    const link = await makeLink(url, { ...tenant, projectId: body.id })
+    const back = await signIn(browser, await begin(browser, link, org))
+    const gate = faults.hold({ operation: 'token' })
+    const page = browser.visit(back)
+    await gate.arrived
+    const { status } = await caller(url)('DELETE', `/v1/projects/${body.id}`)
+    expect(status).toBe(204)
+    faults.add({ match: { operation: 'revoke' }, action: { type: 'dropBefore' } })
+    gate.release()
+    const { status: shown, heading, source } = await page
+    expect([shown, heading]).toEqual([410, 'This link is not valid any more'])
+    expect(source).not.toContain('Try again')
+    expect(revocations()).toEqual(['false'])
   })
 })
 
@@ -224,5 +272,41 @@ describe('a plain reason is given', () => {
     expect((await browser.visit(elsewhere)).text).toContain('redirect_uri must match configuration')
     service.simulator.org.settings.redirectUris = [`${url}/connect/callback`]
     expect((await connectOrg(await makeLink(url, tenant), org)).heading).toBe('Connected')
+  })
+
+  it.each([
+    ['access_denied', 'end-user denied authorization', 'Not connected'],
+    ['OAUTH_APP_ACCESS_DENIED', 'user is not admin approved to access this app', 'The app is not approved'],
+    ['OAUTH_APP_BLOCKED', 'this app is blocked by admin', 'The app is not approved'],
+    ['OAUTH_APPROVAL_ERROR_GENERIC', 'An unexpected error has occurred', 'The app is not approved'],
+    [
+      'OAUTH_EC_APP_NOT_FOUND',
+      'External client app is not installed in this org',
+      'The app is not installed',
+    ],
+    ['invalid_client', 'app must be installed into org', 'The app is not installed'],
+    ['invalid_client', 'invalid client credentials', 'The app was refused'],
+    ['OAUTH_AUTHORIZATION_BLOCKED', 'Cross-org OAuth flows are not supported', 'The app is for another org'],
+    ['invalid_client_id', 'client identifier invalid', 'The app is not known'],
+    ['redirect_uri_mismatch', 'redirect_uri must match configuration', 'The callback URL does not match'],
+    ['invalid_scope', 'the requested scope is not allowed', 'The app may not do enough'],
+    ['invalid_grant', 'ip restricted', 'Your org does not let this service in'],
+    ['invalid_grant', 'IP restricted or invalid login hours', 'Your org does not let this service in'],
+    ['invalid_grant', 'expired authorization code', 'The sign-in was not accepted'],
+    ['something_new', '', 'Salesforce refused'],
+    ['constructor', '', 'Salesforce refused'],
+  ])('when the login host says %s: %s, on the way back or to the code', async (error, words, heading) => {
+    const { browser, back, link } = await goThere()
+    const body = { error, error_description: words }
+    service.simulator.org.faults.add({
+      match: { operation: 'token' },
+      action: { type: 'status', status: 400, body },
+    })
+    const exchanged = await unchanged(() => browser.visit(back))
+    const state = new URL(await begin(browser, link, org)).searchParams.get('state')!
+    const query = new URLSearchParams({ state, ...body })
+    const returned = await unchanged(() => browser.visit(`${url}/connect/callback?${query.toString()}`))
+    for (const page of [exchanged, returned])
+      expect([page.heading, page.text.includes('Try again')]).toEqual([heading, true])
   })
 })

@@ -246,6 +246,8 @@ it('no secret of a link is logged, stored as it is, or sent where it does not be
     expect(written).not.toContain(hex(secret))
   }
   expect(lines.join('\n')).toContain('/connect/:token')
+  const { host } = new URL(org)
+  expect(lines.find((line) => line.includes('an org was connected'))).toContain(`"instanceHost":"${host}"`)
   // The client secret never goes to the browser, and the pages tell nobody where they are.
   sent.push(first.source, there, last.source)
   for (const text of sent) expect(text).not.toContain('demo-secret')

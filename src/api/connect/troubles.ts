@@ -70,6 +70,12 @@ const troubles: Record<Exclude<NotConnected, 'done'>, Trouble> = {
     says: 'The link was opened again meanwhile, so that this sign-in counts no more.',
     remedy: 'Finish the other one, or start again.',
   },
+  deleted: {
+    status: 410,
+    title: 'This link is not valid any more',
+    says: 'What it was made for has been deleted meanwhile. Nothing was connected.',
+    remedy: askAnew,
+  },
   denied: {
     status: 403,
     title: 'Not connected',
@@ -81,6 +87,27 @@ const troubles: Record<Exclude<NotConnected, 'done'>, Trouble> = {
     title: 'The app is not approved',
     says: 'Your Salesforce org does not let you use this app.',
     remedy: `It may have to be installed there, or approved for you. ${askAdmin}`,
+  },
+  not_installed: {
+    status: 403,
+    title: 'The app is not installed',
+    says: 'Your Salesforce org does not have this app yet, and only an administrator can install it.',
+    remedy:
+      'Ask your Salesforce administrator to install it, and then try again. Whoever gave you the link knows where it is found.',
+  },
+  not_from_here: {
+    status: 403,
+    title: 'Your org does not let this service in',
+    says: 'Your Salesforce org lets you or this app in from certain network addresses only, or at certain hours.',
+    remedy:
+      'Ask your Salesforce administrator to relax the IP restrictions of the app, or the login hours, and then try again.',
+  },
+  other_org: {
+    status: 403,
+    title: 'The app is for another org',
+    says: 'This app works in the org that it was made in, and you signed in to another one.',
+    remedy:
+      'If that was not the org you meant, sign out of Salesforce in this browser and try again. Otherwise tell whoever gave you the link what it says here.',
   },
   app_unknown: {
     status: 400,

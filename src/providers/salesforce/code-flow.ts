@@ -32,6 +32,13 @@ export function createCodeFlow({
   return {
     signInUrl,
     exchangeCode: (exchange, options) => exchangeCode({ http, policy }, exchange, options),
+    async revoke({ loginUrl, refreshToken }, options) {
+      const transport = new CallTransport(http, options)
+      const oauth2 = new OAuth2({ loginUrl: allowed(() => checkLoginUrl(loginUrl, policy)).href })
+      oauth2._transport = transport
+      await oauth2.revokeToken(refreshToken).catch(() => undefined)
+      return transport.outcome.kind === 'answer' && transport.outcome.status === 200
+    },
     close: () => http.close(),
   }
 }
