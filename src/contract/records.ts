@@ -32,7 +32,9 @@ const ScriptRecord = Type.Object(
   {
     id: textOrNull(255, 'The record: required for UPDATE. For UPSERT see the call.', ['006RM000005AbCdYAK']),
     type: textOrNull(255, 'The object once more; it must be that of the call.', ['Opportunity']),
-    name: textOrNull(255, 'The Name of a record that is inserted; echoed otherwise.', ['Acme: 12 seats']),
+    name: textOrNull(255, 'The Name of a record that is inserted or upserted; of an UPDATE only echoed.', [
+      'Acme: 12 seats',
+    ]),
     fields: Type.Optional(Fields),
   },
   { additionalProperties: false, title: 'ScriptRecord' },
@@ -114,7 +116,10 @@ const RecordsResult = Type.Object(
     name: Type.Optional(Type.Unknown(asGiven)),
     fields: Type.Optional(Type.Unknown(asGiven)),
     success: Type.Boolean(),
-    message: Type.Union([Type.String(), Type.Null()], { description: 'Why it was not written.' }),
+    message: Type.Union([Type.String(), Type.Null()], {
+      description:
+        'Why it was not written. Of one that was: null, or that its key names another record than its id.',
+    }),
     errors: Type.Optional(
       Type.Array(OperationError, { description: "The provider's errors, of a record that it refused." }),
     ),

@@ -23,6 +23,19 @@ const post = (delaySeconds: number, key?: string): Promise<Answer<Record<string,
     key === undefined ? {} : { 'idempotency-key': key },
   )
 
+/** The same write by another system's way in. */
+const postBy = (way: string, body: object): Promise<Answer<Record<string, unknown>>> => {
+  const { projectId, integrationId, groupRef, call } = service.tenant
+  const path = `/v1/projects/${projectId}/integrations/${integrationId}/${way}`
+  return call('POST', path, { groupRef, mode: 'asynchronous', ...body })
+}
+const records = { method: 'INSERT', type: 'Contact', records: [{ fields: { LastName: 'Full' } }] }
+const inputs = {
+  salesforce_object: 'Contact',
+  salesforce_external_id_field: 'External_Id__c',
+  add_fields_and_their_values: [{ name: 'External_Id__c', value: 'full' }],
+}
+
 /** The same write as a line of a bulk call. */
 const postLine = async (key: string): Promise<Record<string, unknown>> => {
   const { projectId, integrationId, groupRef, call } = service.tenant
@@ -60,6 +73,17 @@ describe('too much queued', () => {
     expect((await post(2, 'first')).body).toEqual(first.body)
     expect(await postLine('line')).toEqual(line)
     expect((await post(2, 'second')).status).toBe(429)
+    const others = await Promise.all([
+      postBy('records', records),
+      postBy('actions/salesforce_upsert_record', { inputs }),
+    ])
+    for (const { status, headers, body } of others)
+      expect([status, Number(headers.get('retry-after')) > 0, body]).toMatchObject([
+        429,
+        true,
+        { code: 'TOO_MUCH_QUEUED' },
+      ])
+    expect(others[0].body).toMatchObject({ success: false, method: 'INSERT', records: [{ success: false }] })
     expect(await postLine('another')).toMatchObject({ problem: { code: 'TOO_MUCH_QUEUED' } })
     await waitUntil(async () => (await post(0)).status === 200, {
       timeoutMs: 15_000,

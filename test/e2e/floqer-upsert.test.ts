@@ -214,6 +214,7 @@ it('knows the names that the installation gives', async () => {
   }
   expect((await post({ inputs: twice }, {}, mapped)).body).toMatchObject({
     issues: [{ path: '/inputs/add_fields_and_their_values/3' }],
+    remedy: anyText,
   })
   const other = await post(
     { inputs: inputsOf({ Domain__c: 'x' }, { salesforce_object: 'Lead' }) },
@@ -361,33 +362,29 @@ describe('the session', () => {
     })
   })
 
+  const keyed: Record<string, string> = { 'idempotency-key': 'floqer-session' }
   it('that is refused again once renewed is a 502, and a broken connection a 424', async () => {
     const { org } = service.simulator
-    const tenant = await own()
-    for (const headers of [{ 'idempotency-key': 'floqer-session' }, {}] as Record<string, string>[]) {
-      const fault = org.faults.add({
-        match: { object: 'Account' },
-        times: 0,
-        action: { type: 'expireSessions' },
-      })
-      const refused = await post<Record<string, unknown>>(
-        { inputs: inputs('refused.example') },
-        headers,
-        tenant,
-      )
-      org.faults.remove(fault)
-      expect(refused.headers.get('content-type')).toMatch(/^application\/problem\+json/)
-      expect([refused.status, refused.body]).toMatchObject([
-        502,
-        { code: 'INVALID_SESSION_ID', operationId: anyText, remedy: anyText, retryable: false },
-      ])
-      const operation = await tenant.operation(refused.body['operationId'] as string, 0)
-      expect(operation).toMatchObject({ status: 'failure', metadata: { state: 'failed' } })
-      const broken = await post<Record<string, unknown>>({ inputs: inputs('refused.example') }, {}, tenant)
-      expect([broken.status, broken.body]).toMatchObject([424, { code: 'NO_WORKING_CONNECTION' }])
-      await service.database.sql`
-        update connection set status = 'working', status_reason = null where id = ${tenant.connectionId}`
-    }
+    const action = { type: 'expireSessions' } as const
+    const fault = org.faults.add({ match: { object: 'Account' }, times: 0, action })
+    await Promise.all(
+      [keyed, {}].map(async (headers) => {
+        const tenant = await own()
+        const call = { inputs: inputs('refused.example') }
+        const refused = await post<Record<string, unknown>>(call, headers, tenant)
+        expect(refused.headers.get('content-type')).toMatch(/^application\/problem\+json/)
+        expect([refused.status, refused.body]).toMatchObject([
+          502,
+          { code: 'INVALID_SESSION_ID', operationId: anyText, remedy: anyText, retryable: false },
+        ])
+        const operation = await tenant.operation(refused.body['operationId'] as string, 0)
+        expect(operation).toMatchObject({ status: 'failure', metadata: { state: 'failed' } })
+        const broken = await post<Record<string, unknown>>(call, {}, tenant)
+        expect([broken.status, broken.body]).toMatchObject([424, { code: 'NO_WORKING_CONNECTION' }])
+        if (headers === keyed) expect((await post(call, headers, tenant)).body).toEqual(refused.body)
+      }),
+    )
+    org.faults.remove(fault)
     expect(accounts('refused.example')).toEqual([])
   })
 })

@@ -101,6 +101,8 @@ describe('a procedure', () => {
       ])
       expect(service.simulator.org.apiUsed).toBe(before)
     }
+    const unlisted = await update('Nope', {}, { type: 'Lead' })
+    expect([unlisted.status, unlisted.body.code]).toEqual([403, 'FORBIDDEN'])
   })
 
   it('of allOrNone undoes all for one', async () => {
@@ -146,13 +148,16 @@ describe('a procedure', () => {
 
   it('decides the mode, whatever the caller says', async () => {
     const { tenant } = service
-    const later = await post<{ operationId: string }>({
-      method: 'INSERT',
-      type: 'Contact',
-      storedProcedure: 'Later',
-      mode: 'synchronous',
-      records: [{ fields: { LastName: 'Later' } }],
-    })
+    const later = await post<{ operationId: string }>(
+      {
+        method: 'INSERT',
+        type: 'Contact',
+        storedProcedure: 'Later',
+        mode: 'synchronous',
+        records: [{ fields: { LastName: 'Later' } }],
+      },
+      { 'request-timeout': 'of no meaning then' },
+    )
     expect(later).toMatchObject({ status: 200, body: { operationId: anyText } })
     expect(Object.keys(later.body)).toEqual(['operationId'])
     expect(await tenant.operation(later.body.operationId)).toMatchObject({ status: 'success' })

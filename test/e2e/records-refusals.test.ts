@@ -125,7 +125,9 @@ describe('a call with issues', () => {
           { id: 'ext-1', fields: { External_Id__c: 'ext-2' } },
           { fields: { External_Id__c: ' ' } },
           { id: spoilt, fields: {} },
+          { id: '{{record}}', name: 'A', fields: { Name: 'B' } },
         ],
+        variables: { record: id },
       },
       [
         '/records/0/fields/External_Id__c is required: it is the external id of the upsert',
@@ -133,6 +135,9 @@ describe('a call with issues', () => {
         '/records/2/fields/External_Id__c must be a text or number that is not empty: it is the external id',
         '/records/3/fields/External_Id__c is required: it is the external id of the upsert',
         '/records/3/id is no record id, and not the value of External_Id__c either',
+        '/records/4/fields/External_Id__c is required: it is the external id of the upsert',
+        '/records/4/fields/Name is not the same as name',
+        '/records/4/id is no record id, and not the value of External_Id__c either',
       ],
     ],
   ])(
@@ -160,7 +165,7 @@ describe('a call with issues', () => {
     expect(body).toMatchObject({
       roomId: 'r',
       records: [
-        { ...records[0], success: false, message: null },
+        { ...records[0], success: false, message: body.message },
         { ...records[1], success: false, message: 'fields/Name is not the same as name' },
       ],
     })

@@ -1,8 +1,9 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { RecordsAnswer } from '../../src/contract/records.ts'
 import { expectLanesTrue } from '../support/queue-fixture.ts'
-import { caller, createTenant } from '../support/service.ts'
+import { ADMIN_KEY, caller, createTenant, type Call } from '../support/service.ts'
 import { startRecords, type RecordsService } from './records-calls.ts'
+import { runScript } from './room-script.ts'
 
 let service: RecordsService
 beforeAll(async () => {
@@ -24,45 +25,67 @@ const opportunity = (values: Record<string, string | number> = {}): string =>
   service.simulator.org.create('Opportunity', { Name: 'Deal', ...values })
 
 describe('the example of the document', () => {
-  it('updates the opportunity, and answers with the request’s values', async () => {
-    const { org } = service.simulator
+  it('updates the opportunity as it is printed, and shows what it is told', async () => {
+    const { app, tenant, simulator, path } = service
+    const { org } = simulator
     const selectedQuoteId = org.create('Quote', { Name: 'Q-1' })
-    const roomContext = { masterRecordId: opportunity() }
-    const opportunityRecord: Record<string, unknown> = { id: roomContext.masterRecordId }
-    opportunityRecord['type'] = 'Opportunity'
-    opportunityRecord['fields'] = { CustomerSelectedQuote__c: selectedQuoteId }
-    const updateRequest = {
+    const masterRecordId = opportunity()
+    const room = { url: `${app.url}${path}?groupRef=${tenant.groupRef}#`, masterRecordId }
+    const sent = { type: 'Opportunity', fields: { CustomerSelectedQuote__c: selectedQuoteId } }
+
+    const refused = await runScript({ ...room, sessionId: 'Bearer nobodys' }, selectedQuoteId)
+    expect(refused).toMatchObject([
+      'handled',
+      { message: 'The API key is not valid.', errors: [anyText], status: 401, code: 'UNAUTHENTICATED' },
+    ])
+    expect(org.record(masterRecordId)).not.toHaveProperty('CustomerSelectedQuote__c', selectedQuoteId)
+
+    const sessionId = `Bearer ${ADMIN_KEY}`
+    const [shown, answer] = await runScript({ ...room, sessionId }, selectedQuoteId)
+    expect([shown, answer]).toEqual([
+      'rendered',
+      {
+        success: true,
+        message: null,
+        errors: [],
+        method: 'UPDATE',
+        type: 'Opportunity',
+        records: [{ id: masterRecordId, ...sent, success: true, message: null }],
+        operationId: anyText,
+      },
+    ])
+    expect(org.record(masterRecordId)).toMatchObject(sent.fields)
+    const { operationId } = answer as { operationId: string }
+    expect(await tenant.operation(operationId, 0)).toMatchObject({
+      resource: 'Opportunity',
+      status: 'success',
+    })
+  })
+
+  it('answers with every value of the request that the document says is answered', async () => {
+    const values = {
       orgId: '00DRM000000abcd',
       roomId: 'a0BRM0000001234',
       origin: 'https://rooms.example.com',
       method: 'UPDATE',
       type: 'Opportunity',
-      records: [opportunityRecord],
     }
-    const { status, body, headers } = await post(updateRequest)
-    expect(status).toBe(200)
+    const { body, headers } = await post({ ...values, records: [{ id: opportunity() }] })
     expect(headers.get('content-type')).toMatch(/^application\/json/)
-    expect(body).toEqual({
-      success: true,
-      message: null,
-      errors: [],
-      ...updateRequest,
-      records: [{ ...opportunityRecord, success: true, message: null }],
-      operationId: anyText,
-    })
-    expect(org.record(roomContext.masterRecordId)).toMatchObject({
-      CustomerSelectedQuote__c: selectedQuoteId,
-    })
-    const operation = await service.tenant.operation(body.operationId!, 0)
-    expect(operation).toMatchObject({ resource: 'Opportunity', status: 'success' })
+    expect(body).toMatchObject({ success: true, ...values })
   })
 
   it('may name its group in the query', async () => {
     const { tenant } = service
     const body = { method: 'INSERT', type: 'Account', records: [{ name: 'By query' }] }
     const query = `${service.path}?groupRef=${tenant.groupRef}`
-    const answer = await tenant.call<RecordsAnswer>('POST', query, body)
+    const key = { 'idempotency-key': 'by-query' }
+    const answer = await tenant.call<RecordsAnswer>('POST', query, body, key)
     expect([answer.status, answer.body.success]).toEqual([200, true])
+    // The group is part of what a key stands for, wherever it is named.
+    expect((await post(body, key)).body).toEqual(answer.body)
+    const other = await tenant.call('POST', `${service.path}?groupRef=another`, body, key)
+    expect([other.status, other.body['code']]).toEqual([422, 'IDEMPOTENCY_KEY_REUSED'])
     const twice = await tenant.call<RecordsAnswer>('POST', query, { ...body, groupRef: 'another' })
     expect([twice.status, twice.body.errors]).toEqual([
       400,
@@ -162,9 +185,10 @@ describe('an UPSERT', () => {
 
   it('is keyed by the external field, and answers with the record’s id', async () => {
     const { org } = service.simulator
-    const fields = { External_Id__c: 'rec-1', Name: 'Made' }
-    const made = await upsert([{ name: 'not written', fields }])
-    expect(made.body).toMatchObject({ success: true, records: [{ fields, success: true, message: null }] })
+    const record = { name: 'Made', fields: { External_Id__c: 'rec-1' } }
+    const made = await upsert([record])
+    expect(made.body).toMatchObject({ success: true, records: [{ ...record, success: true, message: null }] })
+    expect(org.record(made.body.records[0]!.id as string)).toMatchObject({ Name: 'Made' })
     const again = await upsert([{ fields: { external_id__c: 'rec-1', Name: 'Again' } }])
     expect(again.body.records[0]!.id).toBe(made.body.records[0]!.id)
     expect(org.record(again.body.records[0]!.id as string)).toMatchObject({ Name: 'Again' })
@@ -189,7 +213,7 @@ describe('an UPSERT', () => {
   it('by Id is an update', async () => {
     const { org } = service.simulator
     const id = org.create('Account', { Name: 'Before' })
-    const { body } = await upsert([{ id, fields: { Name: 'After' } }], 'Id')
+    const { body } = await upsert([{ id, name: 'not written', fields: { Name: 'After' } }], 'Id')
     expect(body).toMatchObject({ success: true, method: 'UPSERT', records: [{ id, success: true }] })
     expect(org.record(id)).toMatchObject({ Name: 'After' })
     const none = await upsert([{ fields: { Name: 'x' } }], 'Id')
@@ -201,6 +225,13 @@ describe('an UPSERT', () => {
 })
 
 describe('a call that is asynchronous, keyed or without an outcome', () => {
+  /** Calls with a key of the project that may not write. */
+  async function createReader(): Promise<Call> {
+    const { app, tenant } = service
+    const keys = `/v1/projects/${tenant.projectId}/api-keys`
+    const made = await caller(app.url)<{ key: string }>('POST', keys, { label: 'reads', scopes: ['read'] })
+    return caller(app.url, made.body.key)
+  }
   const insert = (LastName: string, more: object = {}) => ({
     method: 'INSERT',
     type: 'Contact',
@@ -254,7 +285,7 @@ describe('a call that is asynchronous, keyed or without an outcome', () => {
         origin: 'o',
         code: 'OUTCOME_UNKNOWN',
         operationId: anyText,
-        records: [{ fields: { LastName: 'Doubtful' }, success: false, message: null }],
+        records: [{ fields: { LastName: 'Doubtful' }, success: false, message: body.message }],
       })
       expect((await tenant.operation(body.operationId!, 0)).metadata.state).toBe('in_doubt')
       if (Object.keys(headers).length > 0)
@@ -281,12 +312,24 @@ describe('a call that is asynchronous, keyed or without an outcome', () => {
     ])
   })
 
-  it('is refused with a problem before its body is read', async () => {
-    const { app } = service
-    const problem = expect.stringMatching(/^application\/problem\+json/) as string
-    const wrong = await caller(app.url, 'wrong')('POST', service.path, insert('x'))
-    expect([wrong.status, wrong.headers.get('content-type')]).toEqual([401, problem])
-    const other = await post(insert('x'), { 'content-type': 'text/plain' })
-    expect([other.status, other.headers.get('content-type')]).toEqual([415, problem])
+  it('is refused with a problem before its body is read, which a script takes for no success', async () => {
+    const { app, path, tenant } = service
+    const reader = await createReader()
+    const answers = await Promise.all([
+      caller(app.url, 'wrong')('POST', path, insert('x')),
+      reader('POST', path, insert('x')),
+      tenant.call('POST', path.replace(tenant.integrationId, 'nowhere'), insert('x')),
+      tenant.call('POST', path, JSON.stringify('x'.repeat(7_000_000))),
+      post(insert('x'), { 'content-type': 'text/plain' }),
+    ])
+    expect(answers.map(({ status }) => status)).toEqual([401, 403, 404, 413, 415])
+    for (const { headers, body } of answers) {
+      expect(headers.get('content-type')).toMatch(/^application\/problem\+json/)
+      const { detail, remedy } = body as { detail: string; remedy: string }
+      expect(body).toMatchObject({
+        ...{ requestId: anyText, code: anyText },
+        ...{ success: false, message: detail, errors: [`${detail} ${remedy}`], records: [] },
+      })
+    }
   })
 })

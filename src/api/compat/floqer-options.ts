@@ -73,7 +73,7 @@ export function floqerOptionRoutes(port: OptionsPort): FastifyPluginAsync {
       routeOf(
         'listExternalIdFieldOptions',
         'List the external-id fields of an object',
-        'The fields of the object that are flagged External ID.',
+        'The fields of the object that are flagged External ID and that its connected user can write.',
         FieldOptionsRequest,
       ),
       async (request) => optionsOf((await fieldsOf(request)).filter(({ externalId }) => externalId)),

@@ -9,7 +9,6 @@ import { refuse } from '../../ingest/examine.ts'
 import type { WriteBody } from '../../ingest/write-body.ts'
 import { WritebackError } from '../../kernel/errors.ts'
 import type { NowOutcome } from '../../model/now-outcome.ts'
-import { normaliseRecordId } from '../../model/salesforce-id.ts'
 import { checkRoomFor, findInstallation, makeWrite, type WritePort } from '../ampersand/make-write.ts'
 import type { Answer } from '../ampersand/keyed-write.ts'
 import { toAnswer, type AnsweredOperation } from '../ampersand/write-answer.ts'
@@ -135,8 +134,7 @@ export function floqerAnswer(operation: AnsweredOperation, outcome: NowOutcome, 
   const [record] = outcome.kind === 'ended' ? outcome.records : []
   if (record === undefined) return toAnswer(operation, outcome)
   if (record.ok) {
-    const id = record.recordId ?? ''
-    const recordId = normaliseRecordId(id) ?? id
+    const recordId = record.recordId ?? ''
     const body: FloqerUpserted = {
       record_id: recordId,
       // One that a duplicate rule found was updated, of which the org says nothing.

@@ -1,3 +1,4 @@
+import type { Problem } from '../../contract/problem.ts'
 import type { RecordsAnswer } from '../../contract/records.ts'
 import type { Issue, WritebackError } from '../../kernel/errors.ts'
 import type { NowOutcome, NowRecord } from '../../model/now-outcome.ts'
@@ -77,7 +78,7 @@ function resultOf(given: unknown, record: NowRecord, namedId: string | null): Re
   const id = record.recordId ?? namedId
   return {
     ...own,
-    ...(id !== null && { id: normaliseRecordId(id) ?? id }),
+    ...(id !== null && { id }),
     success: true,
     message: otherRecord(own.id, id),
   }
@@ -86,7 +87,7 @@ function resultOf(given: unknown, record: NowRecord, namedId: string | null): Re
 /** An upsert may have found another record by its key than the one that the caller's id names. */
 function otherRecord(named: unknown, written: string | null): string | null {
   const meant = typeof named === 'string' ? normaliseRecordId(named) : null
-  if (meant === null || written === null || meant === normaliseRecordId(written)) return null
+  if (meant === null || written === null || meant === written) return null
   return `was written to the record that its key names, which is not ${meant}`
 }
 
@@ -94,16 +95,15 @@ function otherRecord(named: unknown, written: string | null): string | null {
 export function errorAnswer(body: unknown, error: WritebackError): Answer {
   const { issues, operationId, code, message, remedy } = error
   const ofRecords = Map.groupBy(issues ?? [], ({ path }) => /^\/records\/\d+(?=\/|$)/.exec(path)?.[0])
-  const whole = remedy === undefined ? message : `${message} ${remedy}`
   return {
     status: error.status ?? statusOf(code),
     body: envelope(body, {
       success: false,
       message,
-      errors: issues?.map(placed) ?? [whole],
+      errors: issues?.map(placed) ?? [sentences(message, remedy)],
       records: recordsOf(body).map((given, index) => {
         const base = `/records/${index}`
-        return refused(given, base, ofRecords.get(base) ?? [])
+        return refused(given, base, ofRecords.get(base) ?? [], message)
       }),
       ...(operationId !== undefined && { operationId }),
       code,
@@ -111,13 +111,23 @@ export function errorAnswer(body: unknown, error: WritebackError): Answer {
   }
 }
 
+/** A problem with what scripts read of an answer: without a `success` of false they would take it for one. */
+export const scriptProblem = (problem: Problem) => {
+  const { detail, remedy } = problem
+  return { ...problem, success: false, message: detail, errors: [sentences(detail, remedy)], records: [] }
+}
+
+const sentences = (message: string, remedy: string | undefined): string =>
+  remedy === undefined ? message : `${message} ${remedy}`
+
 const placed = ({ path, message }: Issue): string => (path === '' ? message : `${path} ${message}`)
 
-function refused(given: unknown, base: string, issues: readonly Issue[]): Result {
+/** @param whole why the call as a whole has no outcome: that of a record without issues of its own, too */
+function refused(given: unknown, base: string, issues: readonly Issue[], whole: string): Result {
   const messages = issues.map(({ path, message }) => placed({ path: path.slice(base.length + 1), message }))
   return {
     ...(isObject(given) ? given : {}),
     success: false,
-    message: messages.length === 0 ? null : messages.join('; '),
+    message: messages.length === 0 ? whole : messages.join('; '),
   }
 }

@@ -105,8 +105,8 @@ function readRecord(given: unknown, path: string, rules: RecordsRules): ReadReco
   const record = { id: textOf(given.id), name: textOf(given.name), fields, path }
   const issue = rules.type === 'upsert' ? putKey(record, rules.key, put) : putId(record, put)
   if (issue !== null) issues.push(issue)
-  // Of a record that may be there already, the name is no more than what the caller calls it.
-  if (rules.type === 'create') issues.push(...putName(record, put))
+  // Of a record that is there already, the name is no more than what the caller calls it.
+  if (rules.type === 'create' || rules.type === 'upsert') issues.push(...putName(record, put))
   return { entry: { record: Object.fromEntries(fields) }, places, issues }
 }
 
@@ -142,7 +142,9 @@ function putId({ id, fields, path }: NamedRecord, put: Put): Issue | null {
 function putKey({ id, fields, path }: NamedRecord, key: string | null, put: Put): Issue | null {
   if (id === null || key === null || normaliseRecordId(id) !== null) return null
   const given = spelled(fields, key)
-  if (given === undefined && !/^[A-Za-z0-9]{18}$/.test(id)) put(key, id, 'id')
+  // A variable may stand for a record's id, too.
+  const mayBeId = /^[A-Za-z0-9]{18}$/.test(id) || id.includes('{{')
+  if (given === undefined && !mayBeId) put(key, id, 'id')
   else if (given === undefined || fields.get(given) !== id)
     return { path: `${path}/id`, message: `is no record id, and not the value of ${given ?? key} either` }
   return null

@@ -1,6 +1,7 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import { IntegrationPath } from '../../contract/fields.ts'
+import type { Problem } from '../../contract/problem.ts'
 import { MAX_RECORDS, RecordsAnswer, RecordsQuery, RecordsRequest } from '../../contract/records.ts'
 import { WriteAccepted } from '../../contract/write-answers.ts'
 import { WriteHeaders } from '../../contract/write.ts'
@@ -14,7 +15,7 @@ import { checkRoomFor, findInstallation, makeWrite, type WritePort } from '../am
 import { readCallHeaders } from '../ampersand/write-request.ts'
 import { integrationOf, requireScope } from '../auth.ts'
 import { problems } from '../openapi.ts'
-import { errorAnswer, recordsShape } from './records-answer.ts'
+import { errorAnswer, scriptProblem, recordsShape } from './records-answer.ts'
 import { readRecordsBody, type RecordsBody } from './records-body.ts'
 import { eachPlaceOnce, schemaIssuesOf } from '../issues.ts'
 import { translated } from './translated.ts'
@@ -24,7 +25,7 @@ const MAX_ISSUES = 1_000
 
 const description = `For scripts of iDialogue rooms: inserts, updates or upserts records in the shape that they send, up to ${MAX_RECORDS.toLocaleString('en')} as one operation.
 
-The answer is one envelope whatever came of the call: 200 once the call was tried, with \`success\` true only if every record was written, each record with its own \`success\` and \`message\`, and inserted ones with their new \`id\`. A call that is refused answers 400 in the same envelope, nothing having been written; other errors keep their statuses in it, with \`code\` and, where there is one, \`operationId\`. What is refused before the body is read (401, a path that is not there, a body too large or not declared as JSON) is a problem.
+The answer is one envelope whatever came of the call: 200 once the call was tried, with \`success\` true only if every record was written, each record with its own \`success\` and \`message\`, and inserted ones with their new \`id\`. A call that is refused answers 400 in the same envelope, nothing having been written; other errors keep their statuses in it, with \`code\` and, where there is one, \`operationId\`. What is refused before the body is read (the key, a project or an integration that is not there, a body too large or not declared as JSON) is a problem, which has \`success\`, \`message\` and \`errors\` as well.
 
 An UPSERT is keyed by \`externalField\`, whose value stands in \`fields\`; a record's \`id\` beside it decides nothing, unless it can be no record id and \`fields\` has no value for the key: then it is that. With \`externalField\` \`Id\` records are updated by their ids.
 
@@ -63,6 +64,7 @@ export function recordsRoutes(port: WritePort): FastifyPluginAsync {
         onRequest: requireScope('write'),
         attachValidation: true,
         errorHandler: answerError,
+        preSerialization: (_, reply, answer) => Promise.resolve(forScripts(reply, answer)),
         schema: {
           operationId: 'writeRecords',
           summary: 'Write records as scripts of iDialogue rooms do',
@@ -80,6 +82,12 @@ export function recordsRoutes(port: WritePort): FastifyPluginAsync {
     return Promise.resolve()
   }
 }
+
+/** A problem as scripts can read it, too: they look at nothing but its members. */
+const forScripts = (reply: FastifyReply, answer: unknown): unknown =>
+  String(reply.getHeader('content-type')).startsWith('application/problem+json')
+    ? scriptProblem(answer as Problem)
+    : answer
 
 /** Answers in the envelope what is thrown once the body is there to be repeated. */
 function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {

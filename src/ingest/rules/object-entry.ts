@@ -65,8 +65,8 @@ export function checkObjectEntry(entry: unknown, path = ''): Issue[] {
   const toProvider = new Map<string, string>()
   for (const [caller, field] of isJsonObject(fieldMappings) ? Object.entries(fieldMappings) : [])
     if (typeof field === 'string') toProvider.set(foldCase(caller), field)
-  issues.push(...checkSettings(selectedFieldSettings, toProvider, `${path}/selectedFieldSettings`))
   const names = { toProvider, idempotencyField: isApiName(idempotencyField) ? idempotencyField : null }
+  issues.push(...checkSettings(selectedFieldSettings, names, `${path}/selectedFieldSettings`))
   issues.push(...checkProcedures(entry.procedures, names, `${path}/procedures`))
   return issues
 }
@@ -117,20 +117,22 @@ function remember(seen: Map<string, string>, name: string, who: string): string 
   return first ?? null
 }
 
-function checkSettings(settings: unknown, toProvider: ReadonlyMap<string, string>, path: string): Issue[] {
+function checkSettings(settings: unknown, names: FieldNames, path: string): Issue[] {
   if (settings === undefined) return []
   if (!isJsonObject(settings)) return [{ path, message: 'must be an object: settings by field name' }]
   const issues: Issue[] = []
   const seen = new Map<string, string>()
   for (const [name, setting] of Object.entries(settings)) {
     const at = pointerTo(path, name)
-    const field = toProvider.get(foldCase(name)) ?? name
+    const field = names.toProvider.get(foldCase(name)) ?? name
     const same = remember(seen, field, name)
     if (!isApiName(field)) issues.push({ path: at, message: `the name ${API_NAME}, or one that is mapped` })
     if (isId(field)) issues.push({ path: at, message: 'names the record; it can have no settings' })
     if (same !== null) issues.push({ path: at, message: `is the same field as ${quoted(same)}` })
     if (isJsonObject(setting)) issues.push(...checkSetting(setting, at))
     else issues.push({ path: at, message: 'must be an object' })
+    if (isJsonObject(setting) && setting.default !== undefined && isServices(field, names))
+      issues.push({ path: `${at}/default`, message: SERVICE_SETS })
   }
   return issues
 }
@@ -172,6 +174,10 @@ interface FieldNames {
   toProvider: ReadonlyMap<string, string>
   idempotencyField: string | null
 }
+
+const SERVICE_SETS = 'is the idempotencyField; the service sets it'
+const isServices = (field: string, { idempotencyField }: FieldNames): boolean =>
+  idempotencyField !== null && foldCase(field) === foldCase(idempotencyField)
 
 function checkProcedures(procedures: unknown, names: FieldNames, path: string): Issue[] {
   if (procedures === undefined) return []
@@ -229,18 +235,12 @@ const isForcedValue = (value: unknown): boolean =>
   value === null || typeof value === 'string' || typeof value === 'boolean' || Number.isFinite(value)
 
 /** What is wrong with a field that a procedure names, by the provider's name or the caller's. */
-function checkField(
-  name: unknown,
-  { toProvider, idempotencyField }: FieldNames,
-  seen: Map<string, string>,
-  path: string,
-): Issue[] {
-  const field = typeof name === 'string' ? (toProvider.get(foldCase(name)) ?? name) : name
+function checkField(name: unknown, names: FieldNames, seen: Map<string, string>, path: string): Issue[] {
+  const field = typeof name === 'string' ? (names.toProvider.get(foldCase(name)) ?? name) : name
   if (typeof name !== 'string' || !isApiName(field))
     return [{ path, message: `the name ${API_NAME}, or one that is mapped` }]
   if (isId(field)) return [{ path, message: 'names the record; no procedure needs to' }]
-  if (idempotencyField !== null && foldCase(field) === foldCase(idempotencyField))
-    return [{ path, message: 'is the idempotencyField; the service sets it' }]
+  if (isServices(field, names)) return [{ path, message: SERVICE_SETS }]
   const same = remember(seen, field, name)
   return same === null ? [] : [{ path, message: `is the same field as ${quoted(same)}` }]
 }

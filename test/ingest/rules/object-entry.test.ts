@@ -121,6 +121,22 @@ describe("an installation's entry for an object", () => {
       { procedures: { P: { values: { A: {}, B: [], C: undefined, Id: 'x', 'a/b': 1 } } } },
       ['A', 'B', 'C', 'Id', 'a~1b'].map((name) => `/procedures/P/values/${name}`),
     ],
+    // A default would have each create refused for a field that its caller did not give.
+    [
+      {
+        idempotencyField: 'Write_Id__c',
+        fieldMappings: { key: 'write_id__c' },
+        selectedFieldSettings: { key: { default: { stringValue: 'x' } } },
+      },
+      ['/selectedFieldSettings/key/default'],
+    ],
+    [
+      {
+        idempotencyField: 'Write_Id__c',
+        selectedFieldSettings: { Write_Id__c: { writeOnUpdate: 'never' } },
+      },
+      [],
+    ],
     [
       { idempotencyField: 'Write_Id__c', procedures: { P: { values: { write_id__c: 'x' } } } },
       ['/procedures/P/values/write_id__c'],
