@@ -43,10 +43,15 @@ function faultOf(name: string, value: unknown): string | null {
   if (!mayGo) return 'is not a header that a custom call may carry'
   if (typeof value !== 'string') return 'must be text'
   if (value.length > MAX_VALUE) return `must have at most ${MAX_VALUE} characters`
+  if (name === 'content-type' && !isUtf8(value)) return 'must have no other charset than utf-8'
   return /^[\x20-\x7e]*$/.test(value) && value.trim() === value
     ? null
     : 'must be printable ASCII, without spaces around it'
 }
+
+/** Bodies go out as UTF-8: under another character set the provider would read another text than was looked at here. */
+const isUtf8 = (type: string): boolean =>
+  [...type.matchAll(/charset\s*=\s*"?([^\s";,]*)/gi)].every(([, charset = '']) => /^utf-?8$/i.test(charset))
 
 /** The type of a body that its headers name, in lower case and without parameters; null when they name none. */
 export const bodyType = (headers: SentHeaders): string | null =>

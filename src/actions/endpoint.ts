@@ -32,7 +32,7 @@ export function readEndpoint(text: string): Endpoint | string {
   const mark = split.path.indexOf('?')
   const segments = readSegments(mark < 0 ? split.path : split.path.slice(0, mark))
   if (typeof segments === 'string') return segments
-  const fault = rootFault(segments, split) ?? queryFault(mark < 0 ? '' : split.path.slice(mark + 1))
+  const fault = rootFault(segments, split) ?? parameterFault(mark < 0 ? '' : split.path.slice(mark + 1))
   if (fault !== null) return fault
   // Whatever the checks above may have missed, reading the URL must leave the text as it is.
   const url = URL.parse(`https://instance.invalid${split.path}`)
@@ -52,8 +52,8 @@ function splitOrigin(text: string): { origin: string | null; path: string } | st
   return origin === undefined ? 'is not a URL' : { origin, path }
 }
 
-/** The decoded parts of a path, or why it may not be called. */
-function readSegments(path: string): string[] | string {
+/** The decoded parts of a path that begins with a slash, or why it may not be called. */
+export function readSegments(path: string): string[] | string {
   const parts = path.slice(1).split('/')
   // One slash at the end means nothing.
   if (parts.length > 1 && parts.at(-1) === '') parts.pop()
@@ -105,10 +105,21 @@ function rootFault(segments: readonly string[], { origin, path }: { origin: stri
   return hasVersion ? null : 'must name an API version after /services/data, for example v67.0'
 }
 
-/** Salesforce lets a parameter stand for another method than the request's. */
-function queryFault(query: string): string | null {
-  const names = [...new URLSearchParams(query).keys()].map((name) => name.toLowerCase())
-  return names.includes('_httpmethod') ? 'must not have the parameter _HttpMethod: give it as method' : null
+/** Parameters that a server may read for what the request itself says: its method, or whose session it goes with. */
+const standIns: ReadonlyMap<string, string> = new Map([
+  ['_httpmethod', 'must not have the parameter _HttpMethod: give it as method'],
+  ...['oauth_token', 'access_token', 'sid'].map(
+    (name) => [name, `must not have the parameter ${name}: the session is that of the connection`] as const,
+  ),
+])
+
+/** Why a query, or the body of a form, may not go out; null when it may. Some servers part parameters by semicolons too. */
+export function parameterFault(query: string): string | null {
+  for (const name of new URLSearchParams(query.replaceAll(';', '&')).keys()) {
+    const fault = standIns.get(name.trim().toLowerCase())
+    if (fault !== undefined) return fault
+  }
+  return null
 }
 
 /** The parts of an endpoint below its API version; null for a path elsewhere, as the org's own REST classes have. */

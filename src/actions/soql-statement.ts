@@ -1,7 +1,10 @@
 import { stepsOf, type SoqlStep } from './soql-text.ts'
 
-/** The most characters of a statement, as Salesforce takes it. */
-export const MAX_SOQL = 100_000
+/**
+ * The most characters of a statement, percent-encoded: it goes out as part of a URL, of which Salesforce
+ * takes 16,384 bytes with the headers (facts 6).
+ */
+export const MAX_SOQL = 14_000
 
 /** Clauses that make a query write: it locks the rows that it finds, or notes that they were looked at. */
 const writingClauses: Readonly<Record<string, readonly string[]>> = {
@@ -14,8 +17,9 @@ const writingClauses: Readonly<Record<string, readonly string[]>> = {
  * knowing the org. SOQL can write nothing but by the clauses that are refused here.
  */
 export function statementFault(soql: string): string | null {
-  if (soql.length > MAX_SOQL) return `must have at most ${MAX_SOQL} characters`
   if (!soql.isWellFormed()) return 'must be well-formed Unicode'
+  if (encodeURIComponent(soql).length > MAX_SOQL)
+    return `must have at most ${MAX_SOQL} characters, percent-encoded as it goes out`
   const words: string[] = []
   let last: SoqlStep | null = null
   for (const step of stepsOf(soql, false)) {

@@ -1,3 +1,6 @@
+import { normaliseRecordId } from '../model/salesforce-id.ts'
+import { parameterFault, readSegments } from './endpoint.ts'
+
 /**
  * What a custom call would write, as far as its request tells. Reading it errs on one side: what may write
  * and cannot be told from what does not, writes.
@@ -36,7 +39,8 @@ function member(value: unknown, name: string): unknown {
 
 const isName = (text: unknown): text is string =>
   typeof text === 'string' && /^[A-Za-z][A-Za-z0-9_]*$/.test(text)
-const isRecordId = (text: string): boolean => /^[A-Za-z0-9]{15}([A-Za-z0-9]{3})?$/.test(text)
+/** Also where its checksum does not fit: a field has no such name. */
+const looksLikeId = (text: string): boolean => /^[A-Za-z0-9]{15}([A-Za-z0-9]{3})?$/.test(text)
 
 const unclear = (method: string, because: string): WriteEffect[] => [
   { kind: method === 'DELETE' ? 'delete' : 'write', because },
@@ -56,6 +60,10 @@ export function effectsOf(call: CallMade, depth = 0): WriteEffect[] {
   if (first === 'tooling' && /^(executeanonymous|runtests)/.test(second))
     return [unclearDelete('it runs code of the call’s own')]
   if (isRead) return []
+  // The same resources for what an org is made of.
+  if (first === 'tooling' && (second === 'sobjects' || second === 'composite'))
+    return effectsOf({ ...call, segments: segments.slice(1) }, depth)
+  if (first === 'metadata') return [unclearDelete('a deployment may delete')]
   if (first === 'sobjects') return ofSobjects(call, segments)
   if (first === 'composite' && second === 'sobjects') return ofCollection(call, segments)
   if (first === 'composite' && second === 'tree') return ofTree(call, segments)
@@ -71,7 +79,7 @@ export function effectsOf(call: CallMade, depth = 0): WriteEffect[] {
 /** `/sobjects/X`, `/sobjects/X/ID` and `/sobjects/X/FIELD/VALUE` (facts 2); what else is below them writes elsewhere. */
 function ofSobjects({ method }: CallMade, [, object, key, value, ...more]: readonly string[]): WriteEffect[] {
   const kind = method === 'DELETE' ? 'delete' : 'write'
-  const isRecord = value === undefined || (key !== undefined && isName(key) && !isRecordId(key))
+  const isRecord = value === undefined || (key !== undefined && isName(key) && !looksLikeId(key))
   const isOther =
     more.length > 0 || (value !== undefined && /^(quickactions|describe|listviews)$/i.test(key ?? ''))
   if (!isName(object) || !isRecord || isOther)
@@ -85,7 +93,9 @@ function ofCollection({ method, query, body }: CallMade, segments: readonly stri
   if (method === 'DELETE') {
     const ids = query.getAll('ids').flatMap((list) => list.split(','))
     const named = ids.map((id) => id.trim()).filter((id) => id !== '')
-    if (named.length === 0 || !named.every(isRecordId)) return [unclearDelete('it names no record ids')]
+    // One with another letter case than its checksum says might be read as the id of another object's record.
+    if (named.length === 0 || named.some((id) => normaliseRecordId(id) === null))
+      return [unclearDelete('it names no record ids')]
     return named.map((recordId) => ({ kind: 'delete', recordId }))
   }
   // Retrieving many records is a POST too, to the object itself.
@@ -136,27 +146,24 @@ function ofComposite({ body }: CallMade, resource: string, depth: number): Write
   return requests.flatMap((request) => ofSubrequest(request, depth))
 }
 
-function ofSubrequest(request: unknown, depth: number): WriteEffect[] {
-  const [method, url] = [member(request, 'method'), member(request, 'url')]
-  if (typeof method !== 'string' || typeof url !== 'string')
-    return [unclearDelete('a subrequest has no method or no url')]
-  const found = /^\/?(?:services\/data\/)?v\d{2,3}\.\d\/([^?#]*)(\?[^#]*)?$/.exec(url)
-  const segments = found === null ? null : decoded(found[1] ?? '')
-  if (found === null || segments === null) return [unclearDelete('the url of a subrequest cannot be read')]
-  const query = new URLSearchParams(found[2] ?? '')
-  if ([...query.keys()].some((name) => name.toLowerCase() === '_httpmethod'))
-    return [unclearDelete('a subrequest has the parameter _HttpMethod')]
-  const body = member(request, 'body') ?? member(request, 'richInput')
-  const call = { method: method.trim().toUpperCase(), segments, query, body }
-  return effectsOf(call, depth + 1)
-}
+const methods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'])
 
-function decoded(path: string): string[] | null {
-  try {
-    return path.replace(/\/$/, '').split('/').map(decodeURIComponent)
-  } catch {
-    return null
-  }
+function ofSubrequest(request: unknown, depth: number): WriteEffect[] {
+  const [given, url] = [member(request, 'method'), member(request, 'url')]
+  const method = typeof given === 'string' ? given.trim().toUpperCase() : ''
+  if (!methods.has(method) || typeof url !== 'string')
+    return [unclearDelete('a subrequest has no method or no url')]
+  const found = /^\/?(?:services\/data\/)?v\d{2,3}\.\d(\/[^?#\\]*)(?:\?([^#]*))?$/.exec(url)
+  const [, path = '', query = ''] = found ?? []
+  const segments = readSegments(path)
+  // What a reference stands for is only known when the subrequest is made; beyond these it is a record.
+  const isOpen = typeof segments !== 'string' && segments.slice(0, 2).some((part) => part.includes('@{'))
+  if (found === null || typeof segments === 'string' || isOpen)
+    return [unclearDelete('the url of a subrequest cannot be read')]
+  if (parameterFault(query) !== null)
+    return [unclearDelete('a subrequest has a parameter that stands for another method or session')]
+  const body = member(request, 'body') ?? member(request, 'richInput')
+  return effectsOf({ method, segments, query: new URLSearchParams(query), body }, depth + 1)
 }
 
 /** Bulk jobs: what is uploaded to one is not in the request that begins it. */

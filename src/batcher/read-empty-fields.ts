@@ -1,5 +1,5 @@
 import type { CallAnswer, RecordAnswer } from '../model/outcome.ts'
-import type { CallOptions, ProviderGroup } from '../providers/provider.ts'
+import type { CallOptions, FieldRead, ProviderGroup } from '../providers/provider.ts'
 import { answerOf } from './record-answers.ts'
 import type { CallPart } from './send-call.ts'
 import type { SendingSession } from './sessions.ts'
@@ -8,69 +8,97 @@ import type { SendingSession } from './sessions.ts'
 export interface ReadPart {
   /** What is still to be sent; without records when nothing is. */
   group: ProviderGroup
-  /** API calls made. */
+  /** API calls made; a read for several parts is counted for the first of them. */
   calls: number
   /** The answer for the whole part, by its own positions, from that of what was sent (null: nothing was). */
   complete: (answer: CallAnswer | null) => CallAnswer
 }
 
+/** What of a part is to be read before it goes: the records that have conditional fields. */
+interface Asking {
+  part: number
+  read: Omit<FieldRead, 'keys'>
+  records: { place: number; fields: string[] }[]
+}
+
 /**
- * Drops from a part's records the fields that are to be sent only where the provider's record has no value
- * yet (contract section 4, `writeOnUpdate: ifEmpty`) and that has one: one read for the whole group. A
- * record that is not there is new, and keeps them all.
+ * Drops from the records of a call's parts the fields that are to be sent only where the provider's record
+ * has no value yet (contract section 4, `writeOnUpdate: ifEmpty`) and that has one: one read for all parts
+ * that ask for the same fields of the same object. A record that is not there is new, and keeps them all.
  *
  * When the read is refused for good, because of a field that the org does not have for example, only the
- * records that need it fail; when it cannot be made now, nothing of the part is sent.
+ * records that need it fail; when it cannot be made now, nothing of their parts is sent.
  */
 export async function readEmptyFields(
   { provider, session }: SendingSession,
-  part: CallPart,
+  parts: readonly CallPart[],
   limits: CallOptions,
-): Promise<ReadPart> {
-  const { group, ifEmpty } = part
-  const asking = ifEmpty.flatMap((fields, place) => (fields === null ? [] : { place, fields }))
-  if (asking.length === 0) return { group, calls: 0, complete: (answer) => answer ?? nothingToSay }
-  const keyField = group.type === 'upsert' ? group.externalIdField : null
-  const { answer, calls } = await provider.readFields(
-    session,
-    {
-      objectName: group.objectName,
-      keyField,
-      keys: asking.map(({ place }) => keyOf(group.records[place] ?? '{}', keyField)),
-      fields: [...new Set(asking.flatMap((one) => one.fields))],
-    },
-    limits,
-  )
-  if (answer.kind !== 'read') return withoutRead(group, asking, answer, calls)
+): Promise<ReadPart[]> {
+  const ready = parts.map(({ group }): ReadPart => ({ group, calls: 0, complete: asItIs }))
+  const asking = parts.flatMap(askingOf)
+  for (const together of Map.groupBy(asking, ({ read }) => JSON.stringify(read)).values()) {
+    const keys = together.flatMap(({ part, read, records }) =>
+      records.map(({ place }) => keyOf(parts[part]?.group.records[place] ?? '{}', read.keyField)),
+    )
+    const read = { ...(together[0] as Asking).read, keys }
+    const { answer, calls } = await provider.readFields(session, read, limits)
+    let next = 0
+    for (const [index, { part, records }] of together.entries()) {
+      const { group } = parts[part] as CallPart
+      const filled = answer.kind === 'read' ? answer.filled.slice(next, (next += records.length)) : []
+      const ofPart =
+        answer.kind === 'read'
+          ? { group: withoutFilled(group, records, filled), complete: asItIs }
+          : withoutRead(group, records, answer)
+      ready[part] = { ...ofPart, calls: index === 0 ? calls : 0 }
+    }
+  }
+  return ready
+}
+
+/** Parts with the same read, by the text of it, are read together. */
+function askingOf({ group, ifEmpty }: CallPart, part: number): Asking[] {
+  const records = ifEmpty.flatMap((fields, place) => (fields === null ? [] : [{ place, fields }]))
+  if (records.length === 0) return []
+  const { objectName, type, externalIdField } = group
+  const fields = [...new Set(records.flatMap((one) => one.fields))].sort()
+  return [
+    { part, read: { objectName, keyField: type === 'upsert' ? externalIdField : null, fields }, records },
+  ]
+}
+
+function withoutFilled(
+  group: ProviderGroup,
+  asking: Asking['records'],
+  filled: readonly (ReadonlySet<string> | null)[],
+): ProviderGroup {
   const records = [...group.records]
   asking.forEach(({ place, fields }, index) => {
-    const filled = answer.filled[index]
-    const drop = fields.filter((field) => filled?.has(field))
+    const drop = fields.filter((field) => filled[index]?.has(field))
     if (drop.length > 0) records[place] = without(records[place] ?? '{}', drop)
   })
-  return { group: { ...group, records }, calls, complete: (sent) => sent ?? nothingToSay }
+  return { ...group, records }
 }
 
 const nothingToSay: CallAnswer = { kind: 'answered', status: 200, records: [], usage: null }
+const asItIs = (sent: CallAnswer | null): CallAnswer => sent ?? nothingToSay
 
 const isPermanent = (answer: CallAnswer): boolean =>
   answer.kind === 'refused' && answer.errorClass === 'permanent'
 
 function withoutRead(
   group: ProviderGroup,
-  asking: { place: number }[],
+  asking: Asking['records'],
   answer: CallAnswer,
-  calls: number,
-): ReadPart {
+): Omit<ReadPart, 'calls'> {
   const places = new Set(asking.map((one) => one.place))
   const none = { ...group, records: [] }
   // A group that stands or falls as a whole falls with them.
   if (!isPermanent(answer) || group.allOrNone || places.size === group.records.length)
-    return { group: none, calls, complete: () => answer }
+    return { group: none, complete: () => answer }
   const rest = group.records.filter((_, place) => !places.has(place))
   return {
     group: { ...group, records: rest },
-    calls,
     complete: (sent) => {
       let next = 0
       const records = group.records.map((_, place): RecordAnswer => {

@@ -1,5 +1,5 @@
 import { isSessionRefused, tookSession, type CallAnswer } from '../model/outcome.ts'
-import type { CallOptions, ProviderGroup } from '../providers/provider.ts'
+import type { CallOptions, ProviderGroup, SentCall } from '../providers/provider.ts'
 import { findCulprits } from './find-culprits.ts'
 import { lookUpLost, type LostRecord } from './look-up-lost.ts'
 import { readEmptyFields, type ReadPart } from './read-empty-fields.ts'
@@ -106,36 +106,32 @@ async function sendParts(
   limits: CallOptions,
 ): Promise<{ answers: CallAnswer[]; calls: number }> {
   const { provider, session } = sending
-  let calls = 0
-  const ready: ReadPart[] = []
-  for (const part of parts) {
-    const read = await (part.lookUps === undefined ? readEmptyFields : lookUpLost)(sending, part, limits)
-    calls += read.calls
-    ready.push(read)
-  }
+  const ready = await readEmptyFields(sending, parts, limits)
+  for (const [place, part] of parts.entries())
+    if (part.lookUps !== undefined) ready[place] = await lookUpLost(sending, part, limits)
+  let calls = ready.reduce((sum, read) => sum + read.calls, 0)
   const going = ready.filter((one) => one.group.records.length > 0)
-  const sent = going.length === 0 ? [] : await send(going.map((one) => one.group))
+  const sent = going.length === 0 ? [] : (await send(going.map((one) => one.group))).answers
   const answers: CallAnswer[] = []
   for (const [index, one] of ready.entries()) {
     const place = going.indexOf(one)
-    const answer = place < 0 ? null : (sent[place] ?? nothingSaid)
+    const answer = place < 0 ? null : (sent[place] as CallAnswer)
     const settled =
       answer === null ? null : await follow(one, parts[index]?.updateCollisions === true, answer)
     answers.push(one.complete(settled))
   }
   return { answers, calls }
 
-  async function send(groups: ProviderGroup[]): Promise<CallAnswer[]> {
+  async function send(groups: ProviderGroup[]): Promise<SentCall> {
     const result = await provider.sendGroups(session, groups, limits)
     calls += result.calls
-    return result.answers
+    return { ...result, answers: groups.map((_, place) => result.answers[place] ?? nothingSaid) }
   }
 
   async function follow({ group }: ReadPart, collide: boolean, answer: CallAnswer): Promise<CallAnswer> {
-    const found = await findCulprits(answer, group, async (records) => {
-      const [part] = await send([{ ...group, records }])
-      return part ?? nothingSaid
-    })
+    const found = await findCulprits(answer, group, (pieces) =>
+      send(pieces.map((records) => ({ ...group, records }))),
+    )
     return collide && !group.allOrNone ? updateCollisions(group, found) : found
   }
 

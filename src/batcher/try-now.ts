@@ -2,7 +2,6 @@ import pRetry from 'p-retry'
 import { fullJitter, type BackoffBounds } from '../kernel/backoff.ts'
 import { newId } from '../kernel/ids.ts'
 import { createTurns } from '../kernel/turns.ts'
-import { orgOf } from '../model/credentials.ts'
 import { isLookedUp } from '../model/engagement.ts'
 import type { NowOutcome, NowRecord } from '../model/now-outcome.ts'
 import type { CallAnswer, ProviderError } from '../model/outcome.ts'
@@ -11,30 +10,32 @@ import { describeAnswer, recordSettlements, type Alongside, type Recorded } from
 import type { ClaimedBatch, ClaimedWrite } from '../queue/claim-batch.ts'
 import { readSettled, type SettledWrite } from '../queue/read-settled.ts'
 import type { Settlement } from '../queue/settle-batch.ts'
-import { startBatches } from '../queue/start-batch.ts'
 import { CallEnds, type BatchEnd } from './call-ends.ts'
 import { decideNow, isLost, mayBeWritten, type LastTry } from './decide-now.ts'
-import { logBatch, reportGroup } from './log-batch.ts'
-import { withLookUps } from './look-up-lost.ts'
+import { logBatch } from './log-batch.ts'
 import { toLate } from './late-records.ts'
 import type { NowCall } from './now-call.ts'
 import { toNowRecord, toSettledRecord } from './now-result.ts'
-import { noDatabase, notRecorded, outOfTouch, reasonOf, tooLate, unsent, type Try } from './now-try.ts'
-import { reportPace } from './report-pace.ts'
+import {
+  makeTry,
+  noDatabase,
+  notRecorded,
+  outOfTouch,
+  reasonOf,
+  tooLate,
+  unsent,
+  type Try,
+} from './now-try.ts'
 import { factsOf } from './run-call.ts'
 import { answerOf } from './record-answers.ts'
-import { sendCall } from './send-call.ts'
 import { sessionFailure, type SendingSession } from './sessions.ts'
-import { isKeyedCreate, toPart } from './to-part.ts'
+import { isKeyedCreate } from './to-part.ts'
 
 /** Waits between tries: a lock clears in a second or so, a limit of calls at once takes longer. */
 const againBounds: BackoffBounds = { baseMs: 400, capMs: 4_000 }
 const throttledBounds: BackoffBounds = { baseMs: 1_500, capMs: 6_000 }
 /** Milliseconds that a further try must have at least: one that is cut off leaves more in doubt than it can mend. */
 const LEAST_TRY_MS = 500
-
-/** Milliseconds that an answer waits for what it says of the org's limits to be kept. */
-const PACE_PATIENCE_MS = 1_000
 
 /** Thrown to be tried again after a wait. */
 class Again extends Error {
@@ -133,7 +134,10 @@ class Tries {
   /** One try. @throws {Again} when another is to follow */
   async next(session: SendingSession | ProviderError): Promise<BatchEnd> {
     this.#count += 1
-    const made = await this.#send(session).catch((error: unknown) => ({
+    // As a further try of the call, where another batch of it had the first.
+    const leastMs = this.#count === 1 && this.#ends.reached ? LEAST_TRY_MS : 0
+    const asked = { session, leastMs, maxRecords: this.#maxRecords }
+    const made = await makeTry(this.#call, this.#batch, asked).catch((error: unknown) => ({
       kind: 'not_started' as const,
       error,
     }))
@@ -157,38 +161,6 @@ class Tries {
     if (next === null) return this.#end(end)
     this.#goOn(next.batchId, kept)
     throw new Again(delayMs)
-  }
-
-  /** Null when the batch is not this process's to send any more. */
-  async #send(session: SendingSession | ProviderError): Promise<Try | null> {
-    const { runner, time } = this.#call
-    const batch = this.#batch
-    if (!('provider' in session)) return unsent(session)
-    // As a further try of the call, where another batch of it had the first.
-    const leastMs = this.#count === 1 && this.#ends.reached ? LEAST_TRY_MS : 0
-    if (time.leftMs() <= leastMs) return unsent(tooLate)
-    if (this.#call.unrecorded === undefined) {
-      const started = await startBatches(runner.sql, [batch.batchId], runner.leaseSeconds)
-      if (!started.has(batch.batchId)) return null
-    }
-    const begun = runner.clock.monotonic()
-    const limits = { timeoutMs: Math.min(time.leftMs(), runner.callTimeoutMs), signal: time.callSignal }
-    const sessions = {
-      refresh: (id: string, version: number) => time.within(runner.sessions.refresh(id, version)),
-    }
-    reportGroup(runner.telemetry, batch, 'synchronous')
-    const sql = this.#call.unrecorded === undefined ? runner.sql : null
-    const part = await withLookUps({ sql, logger: runner.logger }, batch, toPart(batch))
-    if (this.#maxRecords !== undefined) part.maxRecords = this.#maxRecords
-    const result = await sendCall(sessions, batch.installationId, session, [part], limits)
-    runner.telemetry?.callMade(batch.members.length, result.calls)
-    const callMs = runner.clock.monotonic() - begun
-    const { installationId } = batch
-    const report = { installationId, org: orgOf(session.session), answers: result.heard, callMs }
-    // With an answer in hand nobody waits for a database that is away.
-    if (this.#call.unrecorded === undefined)
-      await Promise.race([reportPace(runner, report), time.wait(PACE_PATIENCE_MS)])
-    return { answer: result.answers[0] as CallAnswer, result, callMs }
   }
 
   #delayMs(answer: CallAnswer): number {

@@ -17,9 +17,9 @@ export const QueryRequest = Type.Object(
     soql: Type.Optional(
       Type.String({
         minLength: 1,
-        maxLength: 100_000,
+        maxLength: 14_000,
         description:
-          'One SELECT. Variables within quotes are put in as escaped text; outside of quotes as a literal of their type: a number, true, false, null, a date or date-time, any other text in quotes.',
+          'One SELECT, of at most 14,000 characters percent-encoded. Variables within quotes are put in as escaped text; outside of quotes as a literal of their type: a number, true, false, null, a date or date-time, any other text in quotes.',
         examples: ["SELECT Id, FirstName, LastName, Email FROM Contact WHERE Email = '{{ email }}'"],
       }),
     ),
@@ -91,7 +91,7 @@ export const CustomCallRequest = Type.Object(
     method: Type.Unsafe<CallMethod>({
       type: 'string',
       enum: [...callMethods],
-      description: 'GET and HEAD need a key that may read; any other one that may write.',
+      description: 'GET and HEAD need a key that may read; any other method one that may read and write.',
       examples: ['GET'],
     }),
     endpoint: Type.String({

@@ -83,6 +83,18 @@ it('names every header that cannot be sent', () => {
   ])
 })
 
+it.each([
+  ['application/json', true],
+  ['application/json; charset=UTF-8', true],
+  ['application/json; charset="utf8"', true],
+  ['application/json; charset=utf-7', false],
+  ['application/json;charset=utf-8; CharSet = UTF-16', false],
+])('a body of the type %s may go out: %s', (type, may) => {
+  const { issues } = readHeaders({ 'Content-Type': type }, '/headers')
+  const message = 'must have no other charset than utf-8'
+  expect(issues).toEqual(may ? [] : [{ path: '/headers/Content-Type', message }])
+})
+
 it('tells the type of a body', () => {
   expect(bodyType([])).toBeNull()
   expect(bodyType([{ key: 'content-type', value: 'Text/CSV; charset=utf-8' }])).toBe('text/csv')

@@ -72,6 +72,11 @@ describe('an endpoint', () => {
     ['/services/data/67.0/limits', 'must name an API version after /services/data, for example v67.0'],
     ['/sobjects/Account?_HttpMethod=DELETE', 'must not have the parameter _HttpMethod: give it as method'],
     ['/sobjects/Account?a=1&%5FhttpMethod=x', 'must not have the parameter _HttpMethod: give it as method'],
+    ['/sobjects/Account?a=1;_HttpMethod=x', 'must not have the parameter _HttpMethod: give it as method'],
+    ...['oauth_token', 'Access_Token', 'sid'].map((name): [string, string] => [
+      `/limits?${name}=x`,
+      `must not have the parameter ${name.toLowerCase()}: the session is that of the connection`,
+    ]),
     ['/a"b', 'has characters that must be percent-encoded'],
     [`/${'a'.repeat(16_000)}`, 'must have at most 16000 characters'],
   ])('%j is refused by name', (text, fault) => {

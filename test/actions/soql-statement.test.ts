@@ -46,7 +46,10 @@ describe('a statement', () => {
     ],
     ['SELECT Id\u0000 FROM Contact', 'must have no other characters than ASCII outside of quoted texts'],
     ["SELECT Id FROM C WHERE N = '\ud800'", 'must be well-formed Unicode'],
-    [`SELECT ${'x'.repeat(MAX_SOQL)}`, `must have at most ${MAX_SOQL} characters`],
+    [
+      `SELECT '${'ü'.repeat(MAX_SOQL / 6)}'`,
+      `must have at most ${MAX_SOQL} characters, percent-encoded as it goes out`,
+    ],
   ])('%j is refused by name', (soql, fault) => {
     expect(statementFault(soql)).toBe(fault)
   })

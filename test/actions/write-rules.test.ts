@@ -92,6 +92,8 @@ const rows: Row[] = [
   ['DELETE', `/composite/sobjects?ids=${contact}&ids=${account}`, false, false],
   ['DELETE', '/composite/sobjects?ids=a0XRM000006EncrYAC', false, false],
   ['DELETE', '/composite/sobjects?ids=x', false, false],
+  // Of another letter case than its checksum says: it may stand for a record of another object.
+  ['DELETE', `/composite/sobjects?ids=${contact.replace('RM', 'rm')}`, false, false],
   ['DELETE', '/composite/sobjects', false, false],
   ['POST', '/composite/tree/Account', true, true, records('Account')],
   [
@@ -124,7 +126,23 @@ const rows: Row[] = [
     composite(sub('POST', `${v}/sobjects/Contact/${contact}?_HttpMethod=DELETE`)),
   ],
   ['POST', '/composite', false, false, composite(sub('POST', `${v}/composite`, composite()))],
+  ['POST', '/composite', false, false, composite(sub('POST', `${v}/sobjects/Contact?a;_HttpMethod=DELETE`))],
   ['POST', '/composite', false, false, composite({ method: 'DELETE', Url: 'x' })],
+  ['POST', '/composite', false, false, composite(sub('DELETE\u0000', `${v}/sobjects/Contact/${contact}`))],
+  ['POST', '/composite', false, false, composite(sub('PURGE', `${v}/sobjects/Contact/${contact}`))],
+  // What leads elsewhere than its text shows, or cannot be told.
+  ...[
+    `${v}/sobjects/Contact/../Lead`,
+    `${v}/query/%2e%2e/composite`,
+    `${v}/sobjects/Contact/a%2F..%2Fb`,
+    `${v}/sobjects\\Contact`,
+    `${v}//sobjects/Contact`,
+    `${v}/@{a.path}`,
+    `${v}/sobjects/@{a.type}/x`,
+  ].flatMap((url): Row[] => [
+    ['POST', '/composite', false, false, composite(sub('GET', url))],
+    ['POST', '/composite', false, false, composite(sub('POST', url))],
+  ]),
   ['POST', '/composite', false, false, { compositeRequest: [], CompositeRequest: [] }],
   ['POST', '/composite', false, false, undefined],
   [
@@ -159,6 +177,22 @@ const rows: Row[] = [
   ['DELETE', '/jobs/ingest/750R0', false, false],
   ['POST', '/tooling/sobjects/ApexClass', true, false],
   ['DELETE', '/tooling/sobjects/ApexClass/01pR0', false, false],
+  [
+    'POST',
+    '/tooling/composite',
+    false,
+    false,
+    composite(sub('DELETE', `${v}/tooling/sobjects/CustomField/00N`)),
+  ],
+  [
+    'POST',
+    '/tooling/composite',
+    true,
+    false,
+    composite(sub('PATCH', `${v}/tooling/sobjects/CustomField/00N`)),
+  ],
+  ['GET', '/tooling/composite', true, true],
+  ['POST', '/metadata/deployRequest', false, false, { deployOptions: {} }],
   ['POST', '/connect/communities/x', true, false],
   ['POST', '/actions/custom/flow/Do', true, false],
   ['POST', '/graphql', false, false, { query: 'mutation { uiapi { RecordDelete } }' }],

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { sendCall, type CallPart } from '../../src/batcher/send-call.ts'
 import { toPart, type PartSource } from '../../src/batcher/to-part.ts'
 import type { CallAnswer, ProviderError, RecordAnswer } from '../../src/model/outcome.ts'
-import type { FieldsRead, ProviderGroup } from '../../src/providers/provider.ts'
+import type { FieldRead, FieldsRead, ProviderGroup } from '../../src/providers/provider.ts'
 import { allWritten, handMadeProvider, sessionWith, type HandMadeProvider } from './fixture.ts'
 
 const limits = { timeoutMs: 1_000 }
@@ -122,6 +122,26 @@ describe('fields that are written only where there is no value', () => {
     ])
     expect(provider.calls[0]!.group.records).toEqual(['{"id":"1","Title":"t"}', ...texts.slice(1)])
     expect(calls).toBe(2)
+  })
+
+  it('are read once for all groups of the call that ask for the same ones', async () => {
+    const read = (one: FieldRead): FieldsRead =>
+      one.fields.includes('X') ? filled(['X'], null, ['X']) : (refused('throttled') as FieldsRead)
+    const provider = handMadeProvider(undefined, { readFields: read })
+    const [a, b, c] = [['{"id":"1","X":1}'], ['{"id":"2","X":2}', '{"id":"3","X":3}'], ['{"id":"4","Y":4}']]
+    const { answers, calls } = await send(provider, [
+      part(a, { ifEmpty: [['X']] }),
+      part(c, { ifEmpty: [['Y']] }),
+      part(b, { ifEmpty: [['X'], ['X']] }),
+      part(c, { ifEmpty: [['Y']] }),
+    ])
+    expect(provider.reads.map(({ keys, fields }) => [keys, fields])).toEqual([
+      [['1', '2', '3'], ['X']],
+      [['4', '4'], ['Y']],
+    ])
+    expect(provider.calls.map((one) => one.group.records)).toEqual([['{"id":"1"}'], [b[0], '{"id":"3"}']])
+    expect(answers.map(({ kind }) => kind)).toEqual(['answered', 'refused', 'answered', 'refused'])
+    expect(calls).toBe(3)
   })
 
   it('are looked up by the external id for an upsert', async () => {

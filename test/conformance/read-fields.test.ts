@@ -106,6 +106,14 @@ describe('by external id', () => {
     }
   })
 
+  it('finds the others where one key is no number and the field holds numbers', async () => {
+    at.org.create('Numbered__c', { Number__c: 14, Colour__c: 'blue' })
+    const numbers = { objectName: 'Numbered__c', keyField: 'Number__c', fields: ['Colour__c'] }
+    const expected = { answer: { kind: 'read', filled: [new Set(['Colour__c']), null] } }
+    expect(await read({ ...numbers, keys: ['14', 'fourteen'] })).toMatchObject(expected)
+    expect(await read({ ...numbers, keys: ['fourteen'] })).toMatchObject({ calls: 0 })
+  })
+
   it('keeps a key of digits a text where the field holds texts', async () => {
     at.org.create('Contact', { LastName: 'A', External_Id__c: '12', Title: 'T' })
     const { answer, calls } = await read({ ...byKey, keys: ['12'] })

@@ -1,7 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import type { BatchAnswer } from '../../src/contract/write-answers.ts'
 import { expectLanesTrue, refuseIllegalMoves } from '../support/queue-fixture.ts'
-import { startService, type Answer, type Service } from '../support/service.ts'
+import { createTenant, startService, type Answer, type Service, type Tenant } from '../support/service.ts'
 
 let service: Service
 beforeAll(async () => {
@@ -17,8 +17,12 @@ afterAll(() => service.stop())
 
 type Bulk = BatchAnswer & { code?: string; issues?: { path: string; message: string }[] }
 
-const act = (action: string, body: Record<string, unknown>, headers?: Record<string, string>) => {
-  const { tenant } = service
+const act = (
+  action: string,
+  body: Record<string, unknown>,
+  headers?: Record<string, string>,
+  tenant: Tenant = service.tenant,
+) => {
   const path = `/v1/projects/${tenant.projectId}/integrations/crm/actions/${action}`
   return tenant.call<Bulk>('POST', path, { groupRef: tenant.groupRef, object: 'Contact', ...body }, headers)
 }
@@ -99,6 +103,37 @@ describe('a bulk of 2,000 at once', () => {
     expect(groups).toEqual([[200, 200, 51]])
     expect(resultsOf(result)).toEqual(all.map((id) => (id === gone ? false : id)))
     expect(org.record(ids[449]!)).toMatchObject({ Title: 'T450' })
+  })
+
+  it('reads once for each call what is written only where there is no value', async () => {
+    const { app, simulator } = service
+    const selectedFieldSettings = { Department: { writeOnUpdate: 'ifEmpty' } }
+    const objects = { Contact: { objectName: 'Contact', selectedFieldSettings } }
+    const tenant = await createTenant(app.url, simulator.url, objects)
+    const ids = named('Read', 1_200).map((record, index) =>
+      simulator.org.create('Contact', { ...record, Department: index % 2 === 0 ? 'Sales' : null }),
+    )
+    const records = ids.map((id) => ({ id, Department: 'New' }))
+    const { result, groups } = await seen(() => act('bulk-update', { records }, {}, tenant))
+    expect(result.body.successCount).toBe(1_200)
+    expect(groups).toEqual([[1_000], Array(5).fill(200), [200], [200]])
+    expect(ids.map((id) => simulator.org.record(id)!['Department'])).toEqual(
+      ids.map((_, index) => (index % 2 === 0 ? 'Sales' : 'New')),
+    )
+  })
+
+  it('finds half of its records to be what the org cannot parse, and writes the others', async () => {
+    const { settings } = service.simulator.org
+    settings.badValueSinksRequest = true
+    const records: object[] = named('Parsed', 1_000)
+    for (let at = 0; at < 1_000; at += 2) records[at] = { ...records[at], Birthdate: 'no day' }
+    const { result, apiCalls } = await seen(() => act('bulk-create', { records }))
+    settings.badValueSinksRequest = false
+    expect(resultsOf(result)).toEqual(idsOf(named('Parsed', 1_000)).map((id) => id ?? false))
+    expect(result.body).toMatchObject({ successCount: 500, failureCount: 500 })
+    expect(new Set(result.body.errors?.map(({ code }) => code))).toEqual(new Set(['JSON_PARSER_ERROR']))
+    // Five groups, each with five parts in a call, and so on.
+    expect(apiCalls).toBe(1 + 5 * 61)
   })
 
   it('sends only what can pass again, whichever call it was in', async () => {

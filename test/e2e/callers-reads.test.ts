@@ -282,7 +282,10 @@ describe('a custom API call', () => {
     const answer = await callApi({
       method: 'PATCH',
       endpoint: '/sobjects/Account/{{ accountId }}',
-      body: { Name: '{{ accountName }}', Website: '{{ website }}' },
+      body: JSON.parse(`{
+  "Name": "{{ accountName }}",
+  "Website": "{{ website }}"
+}`) as unknown,
       variables: { accountId: id, accountName: 'Acme', website: 'https://acme.example.com' },
     })
     expect(answer.status).toBe(200)
@@ -504,12 +507,12 @@ describe('a custom API call', () => {
     expect((await callApi({ method: 'GET', endpoint: '/limits' }, headers)).status).toBe(200)
   })
 
-  it('needs a key that may write for anything but reading', async () => {
+  it('needs a key that may read, and that may write too for anything but reading', async () => {
     const { tenant, app } = service
     const keys = await Promise.all(
-      (['read', 'write'] as const).map(async (scope) => {
+      [['read'], ['write'], ['read', 'write']].map(async (scopes) => {
         const path = `/v1/projects/${tenant.projectId}/api-keys`
-        const body = { label: scope, scopes: [scope] }
+        const body = { label: scopes.join(' and '), scopes }
         return (await caller(app.url)<{ key: string }>('POST', path, body)).body.key
       }),
     )
@@ -524,7 +527,7 @@ describe('a custom API call', () => {
         }),
       ),
     )
-    expect(statuses).toEqual([200, 403, 200, 200])
+    expect(statuses).toEqual([200, 403, 403, 403, 200, 200])
     expect(service.simulator.org.find('Account', 'Name', 'Scoped')).toHaveLength(1)
   })
 })

@@ -41,27 +41,32 @@ async function refusalOf(action: string, body: Record<string, unknown>) {
   return answer.body.issues.map(({ path, message }) => `${path} ${message}`)
 }
 
-/** The samples of the document as printed, with the values that its variables would have. */
+/** The samples of the document as printed. */
 const samples = {
-  create: { LastName: '{{ lastName }}', FirstName: '{{ firstName }}', Email: '{{ email }}' },
-  update: { Name: '{{ accountName }}', Website: '{{ website }}' },
-  upsert: {
-    External_Id__c: '{{ leadExternalId }}',
-    Company: '{{ company }}',
-    LastName: '{{ lastName }}',
-    Email: '{{ email }}',
-  },
+  create: `{
+  "LastName": "{{ lastName }}",
+  "FirstName": "{{ firstName }}",
+  "Email": "{{ email }}",
+  "AccountId": "001XXXXXXXXXXXX"
+}`,
+  update: `{
+  "Name": "{{ accountName }}",
+  "Website": "{{ website }}"
+}`,
+  upsert: `{
+  "External_Id__c": "{{ leadExternalId }}",
+  "Company": "{{ company }}",
+  "LastName": "{{ lastName }}",
+  "Email": "{{ email }}"
+}`,
 }
 const person = { lastName: 'Ngata', firstName: 'Ana', email: 'ana@example.com' }
 
 describe('the samples of the document', () => {
   it('Create Object', async () => {
     const AccountId = org().create('Account', { Name: 'Acme' })
-    const answer = await act('create-object', {
-      object: 'Contact',
-      data: { ...samples.create, AccountId },
-      variables: person,
-    })
+    const data: unknown = JSON.parse(samples.create.replace('001XXXXXXXXXXXX', AccountId))
+    const answer = await act('create-object', { object: 'Contact', data, variables: person })
     expect(answer.status).toBe(200)
     const [record] = org().find('Contact', 'Email', 'ana@example.com')
     expect(record).toMatchObject({ LastName: 'Ngata', FirstName: 'Ana', AccountId })
@@ -78,7 +83,8 @@ describe('the samples of the document', () => {
   it('Update Object', async () => {
     const id = org().create('Account', { Name: 'Old' })
     const variables = { accountName: 'New', website: 'https://new.example' }
-    const answer = await act('update-object', { object: 'Account', id, data: samples.update, variables })
+    const data: unknown = JSON.parse(samples.update)
+    const answer = await act('update-object', { object: 'Account', id, data, variables })
     expect(answer.body).toMatchObject({ result: { success: true, recordId: id } })
     expect(org().record(id)).toMatchObject({ Name: 'New', Website: 'https://new.example' })
   })
@@ -88,6 +94,7 @@ describe('the samples of the document', () => {
       act('upsert', {
         object: 'Lead',
         externalIdField: 'External_Id__c',
+        // As the text that its field holds.
         data: samples.upsert,
         variables: { ...person, leadExternalId: 'lead-1', company },
       })

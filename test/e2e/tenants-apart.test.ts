@@ -108,7 +108,7 @@ const table: Record<string, Row> = {
     body: ({ tenant }) => ({ groupRef: tenant.groupRef, soql: 'SELECT Id FROM Contact LIMIT 1' }),
   },
   'POST /v1/projects/{project}/integrations/{integration}/actions/custom-api-call': {
-    scopes: ['write', 'read'],
+    scopes: ['read'],
     body: ({ tenant }) => ({ groupRef: tenant.groupRef, method: 'GET', endpoint: '/limits' }),
   },
   'POST /v1/projects/{project}/integrations/{integration}/options/salesforce_object': {

@@ -1,6 +1,6 @@
 import { bodyType, readHeaders, type SentHeaders } from '../../actions/call-headers.ts'
 import type { CustomCall } from '../../actions/actions.ts'
-import { belowVersion, readEndpoint, type Endpoint } from '../../actions/endpoint.ts'
+import { belowVersion, parameterFault, readEndpoint, type Endpoint } from '../../actions/endpoint.ts'
 import { effectsOf } from '../../actions/write-effects.ts'
 import { callMethods } from '../../contract/callers-reads.ts'
 import { isWritebackError, type Issue } from '../../kernel/errors.ts'
@@ -55,8 +55,11 @@ function readTarget(endpoint: string, variables: Variables | null, issues: Issue
       issues.push({ path, message: `names the variable ${shown}, which variables does not hold` })
       return ''
     }
-    const fault = faultOf(variable.text, at < queryAt, (left -= variable.size))
-    if (fault === null) return encodeURIComponent(variable.text ?? '')
+    const fault =
+      faultOf(variable.text, at < queryAt, (left -= variable.size)) ??
+      queryFault(endpoint, queryAt, token, at)
+    // An apostrophe is left as it is, which the query of a URL does not hold.
+    if (fault === null) return encodeURIComponent(variable.text ?? '').replaceAll("'", '%27')
     issues.push({ path, message: `has the variable ${shown}, which ${fault}` })
     return ''
   })
@@ -72,6 +75,17 @@ function faultOf(text: string | null, isInPath: boolean, left: number): string |
   if (text === null) return 'is a list or an object'
   if (left < 0) return 'is too long for it'
   return text === '' && isInPath ? 'is empty' : null
+}
+
+/** A value that is put into the text of a query could change it: the query action escapes what it puts in, a URL does not. */
+function queryFault(endpoint: string, queryAt: number, token: string, at: number): string | null {
+  if (at < queryAt) return null
+  const start = Math.max(queryAt, endpoint.lastIndexOf('&', at)) + 1
+  const end = endpoint.indexOf('&', at)
+  const parameter = endpoint.slice(start, end < 0 ? undefined : end)
+  const isWhole = parameter.slice(parameter.indexOf('=') + 1) === token
+  if (isWhole || !new URLSearchParams(parameter).has('q')) return null
+  return 'is only a part of the query q, which its value could change: use the action query, or make it all of q'
 }
 
 function readSent(headers: Json, variables: Variables | null, issues: Issue[]): SentHeaders {
@@ -106,8 +120,20 @@ function readContent(
   const filled = expandVariables({ body: value }, variables, '')
   issues.push(...filled.issues)
   const sent = filled.record.body
-  if (!isJson) return { text: typeof sent === 'string' ? sent : JSON.stringify(sent), json: undefined }
+  if (!isJson) {
+    const text = typeof sent === 'string' ? sent : JSON.stringify(sent)
+    const fault = formFault(type, text)
+    if (fault !== null) issues.push({ path: '/body', message: fault })
+    return { text, json: undefined }
+  }
   return { text: JSON.stringify(sent), json: sent }
+}
+
+/** A form's parameters may be read as those of the URL. */
+function formFault(type: string, text: string): string | null {
+  if (type === 'application/x-www-form-urlencoded') return parameterFault(text)
+  const isOverridden = type.startsWith('multipart/') && /_httpmethod/i.test(text)
+  return isOverridden ? 'must not have the parameter _HttpMethod: give it as method' : null
 }
 
 /** The value of a body's JSON text; a text that is only a token stands for its variable. */

@@ -68,9 +68,9 @@ async function readByKey(series: CallSeries, read: KeyRead, use: ReadingUse): Pr
     return refusedHere('INVALID_READ', 'The object or a field is not a name.', 'permanent')
   }
   const field = `${use.instanceUrl} ${objectName}.${keyField}`.toLowerCase()
-  let isNumeric = use.numeric.has(field) && keys.every(isNumber)
+  let isNumeric = use.numeric.has(field)
   let rows = await query(series, read, isNumeric, use)
-  if (!isNumeric && keys.every(isNumber) && wantsNoQuotes(rows)) {
+  if (!isNumeric && wantsNoQuotes(rows)) {
     use.numeric.add(field)
     isNumeric = true
     rows = await query(series, read, isNumeric, use)
@@ -98,7 +98,9 @@ export async function query(
   isNumeric: boolean,
   use: ReadingUse,
 ): Promise<Rows> {
-  const keys = [...new Set(read.keys.map((key) => key.trim()))].filter((key) => key !== '')
+  // Where only numbers are keys, no record has any other: whatever is wrong with one is the provider's to say.
+  const isKey = isNumeric ? isNumber : (key: string): boolean => key !== ''
+  const keys = [...new Set(read.keys.map((key) => key.trim()))].filter(isKey)
   const literals = keys.map((key) => (isNumeric ? key : quoted(key)))
   const rows: Json[] = []
   for (const first of keyQueries(read, literals, `/services/data/v${use.apiVersion}`.length)) {
