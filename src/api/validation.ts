@@ -32,8 +32,13 @@ const isWebUrl = (text: string): boolean => {
   const url = URL.parse(text)
   return url !== null && /^https?:\/\//i.test(text) && url.username === '' && url.password === ''
 }
-const isDateTime = (text: string): boolean =>
-  /^\d{4}-\d\d-\d\dT/.test(text) && !Number.isNaN(Date.parse(text))
+const dateTime = /^(\d{4}-\d\d-\d\d)T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)$/
+
+/** A time that is the same everywhere, of a day that there is: `Date` takes the 30th of February for a day of March. */
+function isDateTime(text: string): boolean {
+  const day = dateTime.exec(text)?.[1]
+  return day !== undefined && !Number.isNaN(Date.parse(text)) && new Date(day).toISOString().startsWith(day)
+}
 
 function formatsFor(options: ValidationOptions): Record<string, Format> {
   const url = (fault: typeof loginUrlFault): Format => {
@@ -45,7 +50,7 @@ function formatsFor(options: ValidationOptions): Record<string, Format> {
   }
   return {
     uuid: format(isUuid, () => 'must be a UUID'),
-    'date-time': format(isDateTime, () => 'must be an ISO 8601 date and time'),
+    'date-time': format(isDateTime, () => 'must be an ISO 8601 date and time with its zone'),
     uri: format(
       (text) => URL.canParse(text),
       () => 'must be an absolute URI',

@@ -1,9 +1,10 @@
 import type { Sql } from '../db/connect.ts'
+import type { Clock } from '../kernel/clock.ts'
 import { messageOf } from '../kernel/errors.ts'
 import type { Logger } from '../kernel/log.ts'
 import { isLookedUp, LOST_CALL_MINUTES } from '../model/engagement.ts'
 import type { CallAnswer, ProviderError, RecordAnswer } from '../model/outcome.ts'
-import type { CallOptions, LookedUp, Match } from '../providers/provider.ts'
+import type { CallOptions, LookedUp, Match, SoughtRecord } from '../providers/provider.ts'
 import type { ClaimedBatch } from '../queue/claim-batch.ts'
 import { readLosses, type Loss } from '../queue/read-losses.ts'
 import type { ReadPart } from './read-empty-fields.ts'
@@ -15,17 +16,18 @@ import type { SendingSession } from './sessions.ts'
  * Writes that are looked up after their answer was lost (contract section 6.5): sent again, they could be there
  * twice, but what is there tells what became of them.
  *
- * - The one record that carries the write's key is the write's: it has succeeded.
+ * - The one record that carries the write's key is the write's: it has succeeded. One that was there before it
+ *   was sent, or is another write's, is not it.
  * - That there is none proves nothing while the lost request may still be running. It is looked for again,
  *   with the backoff of any retry, and sent again only once it is not there although no request of it can be
  *   running any more.
- * - What cannot be looked up, or is there more than once, is in doubt.
+ * - What cannot be looked up, is there more than once, or is not there where another is, is in doubt.
  *
  * Who sends a write in doubt again by hand has looked: it is sent unless the one record is there.
  */
 
-/** What may be done for a record whose answer was lost, when it is not found. */
-export interface LostRecord {
+/** By what a record whose answer was lost is known, and what may be done for it when it is not found. */
+export interface LostRecord extends Pick<SoughtRecord, 'since' | 'others'> {
   /** No request of it can be running any more. */
   isOver: boolean
   /** Somebody has asked for it to be sent again. */
@@ -36,6 +38,7 @@ export interface LostRecord {
 interface Reading {
   /** Null when the database is away. */
   sql: Sql | null
+  clock: Clock
   logger: Logger
 }
 
@@ -44,8 +47,8 @@ interface Reading {
  * long ago their answers were lost, so then none of them is sent again.
  */
 export async function withLookUps(
-  { sql, logger }: Reading,
-  batch: Pick<ClaimedBatch, 'objectName' | 'externalIdField' | 'members'>,
+  { sql, clock, logger }: Reading,
+  batch: Pick<ClaimedBatch, 'installationId' | 'laneId' | 'objectName' | 'externalIdField' | 'members'>,
   part: CallPart,
 ): Promise<CallPart> {
   const lost = isLookedUp(batch) ? batch.members.filter(({ lostIn }) => lostIn.length > 0) : []
@@ -54,17 +57,22 @@ export async function withLookUps(
   const losses =
     sql === null
       ? new Map<string, Loss>()
-      : await readLosses(sql, ids).catch((error: unknown) => {
+      : await readLosses(sql, batch, ids).catch((error: unknown) => {
           logger.warn({ error: messageOf(error) }, 'it is not known when answers were lost')
           return new Map<string, Loss>()
         })
   const lookUps = part.group.records.map((): LostRecord | null => null)
+  const now = clock.now()
   for (const { id, position } of lost) {
-    const { seconds = 0, isAskedFor = false } = losses.get(id) ?? {}
-    lookUps[position] = { isOver: seconds > LOST_CALL_MINUTES * 60, isAskedFor }
+    const { seconds = 0, sinceSeconds, isAskedFor = false, others = [] } = losses.get(id) ?? {}
+    const since = sinceSeconds === undefined ? acceptedAt(id) : now - sinceSeconds * 1000
+    lookUps[position] = { isOver: seconds > LOST_CALL_MINUTES * 60, isAskedFor, since, others }
   }
   return { ...part, lookUps }
 }
+
+/** A UUIDv7 begins with its millisecond, by the clock of the process that took the write. */
+const acceptedAt = (id: string): number => Number.parseInt(id.replace('-', '').slice(0, 12), 16)
 
 /** Looks up what a part has to look up, and leaves to be sent what is not to be kept back by it. */
 export async function lookUpLost(
@@ -73,7 +81,11 @@ export async function lookUpLost(
   limits: CallOptions,
 ): Promise<ReadPart> {
   const asking = lookUps.flatMap((lost, place) => (lost === null ? [] : [{ ...lost, place }]))
-  const records = asking.map(({ place }) => group.records[place] ?? '')
+  const records = asking.map(({ place, since, others }) => ({
+    text: group.records[place] ?? '',
+    since,
+    others,
+  }))
   const { answer, calls } = await provider.lookUp(session, { objectName: group.objectName, records }, limits)
   const stop = stopOf(answer)
   if (stop !== null) return { group: { ...group, records: [] }, calls, complete: () => stop }
@@ -85,7 +97,7 @@ export async function lookUpLost(
   return {
     group: { ...group, records: group.records.filter((_, place) => !settled.has(place)) },
     calls,
-    complete: (sent) => complete(group.records.length, settled, sent),
+    complete: (sent) => complete(group.records.length, settled, sent, answer),
   }
 }
 
@@ -101,20 +113,20 @@ function stopOf(answer: LookedUp): CallAnswer | null {
 /** What the look-up says of a record; null when it is to be sent. */
 function settle(lost: LostRecord, answer: LookedUp, index: number): RecordAnswer | null {
   const match: Match = answer.kind === 'found' ? (answer.matches[index] ?? null) : 'unclear'
-  if (match !== null && match !== 'unclear')
+  if (typeof match === 'object' && match !== null)
     return { ok: true, recordId: match.id, created: true, raw: match.raw }
   if (lost.isAskedFor) return null
-  if (match === 'unclear') return { ok: false, errors: [unclear(answer)], errorClass: 'permanent' }
+  if (match === 'unclear' || (match === 'other' && lost.isOver))
+    return { ok: false, errors: [notLookedUp(whyUnclear(answer, match))], errorClass: 'permanent' }
   return lost.isOver ? null : { ok: false, errors: [notThereYet], errorClass: 'transient' }
 }
 
-const unclear = (answer: LookedUp): ProviderError => {
+function whyUnclear(answer: LookedUp, match: 'other' | 'unclear'): string {
   const [error] = answer.kind === 'refused' ? answer.errors : []
-  return notLookedUp(
-    error === undefined
-      ? 'the org has more than one record with its key.'
-      : `the org refused to look for it: ${error.code}: ${error.message}`,
-  )
+  if (error !== undefined) return `the org refused to look for it: ${error.code}: ${error.message}`
+  return match === 'other'
+    ? 'the org has no record of it, but an earlier one or another write’s with its key.'
+    : 'the org has more than one record with its key.'
 }
 
 /** A code of its own: the org's would say of the write what was said of the look-up. */
@@ -135,6 +147,7 @@ function complete(
   count: number,
   settled: ReadonlyMap<number, RecordAnswer>,
   sent: CallAnswer | null,
+  lookedUp: LookedUp,
 ): CallAnswer {
   if (settled.size === 0 && sent !== null) return sent
   let next = 0
@@ -145,7 +158,8 @@ function complete(
     return answerOf(sent ?? nothingSent, next - 1)
   })
   const status = sent === null || sent.kind === 'not_sent' ? 200 : (sent.status ?? 0)
-  const usage = sent?.kind === 'answered' || sent?.kind === 'refused' ? sent.usage : null
+  const heard = sent?.kind === 'answered' || sent?.kind === 'refused' ? sent.usage : null
+  const usage = heard ?? (lookedUp.kind === 'not_sent' ? null : lookedUp.usage)
   return { kind: 'answered', status, records, usage }
 }
 

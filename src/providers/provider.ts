@@ -1,4 +1,4 @@
-import type { CallAnswer } from '../model/outcome.ts'
+import type { ApiUsage, CallAnswer } from '../model/outcome.ts'
 import type { Credentials, MintedSession, Session } from '../model/credentials.ts'
 import type { WriteType } from '../model/write.ts'
 
@@ -39,15 +39,32 @@ export interface FieldRead {
 export type FieldsRead =
   { kind: 'read'; filled: (ReadonlySet<string> | null)[] } | Exclude<CallAnswer, { kind: 'answered' }>
 
-/** Records whose lost answers are to be settled by finding them: of a group, with the texts as they were sent. */
-export type LookUp = Pick<ProviderGroup, 'objectName' | 'records'>
+/** A record whose lost answer is to be settled by finding it. */
+export interface SoughtRecord {
+  /** As it was sent. */
+  text: string
+  /** When it was sent first, in milliseconds by this process's clock: what was there before is another. */
+  since: number
+  /** Ids of records that are known to be others, whatever they carry. */
+  others: readonly string[]
+}
 
-/** The one record that is there, with the provider's own word of it; null when none is. */
-export type Match = { id: string; raw: unknown } | null | 'unclear'
+/** Records of one object that are looked for together. */
+export interface LookUp {
+  objectName: string
+  records: SoughtRecord[]
+}
+
+/**
+ * The one record that is there, with the provider's own word of it; null when none is; `other` when all that
+ * are there are others.
+ */
+export type Match = { id: string; raw: unknown } | null | 'other' | 'unclear'
 
 /** By the position of the record: what is there of it. */
 export type LookedUp =
-  { kind: 'found'; matches: Match[] } | Exclude<CallAnswer, { kind: 'answered' | 'lost' }>
+  | { kind: 'found'; matches: Match[]; usage: ApiUsage | null }
+  | Exclude<CallAnswer, { kind: 'answered' | 'lost' }>
 
 /** Limits of one call. */
 export interface CallOptions {

@@ -30,7 +30,8 @@ export function execute(org: Org, call: Call, entry: RequestEntry): Answer {
     answer = error.toAnswer()
   }
   if (!counted) return answer
-  return { ...answer, headers: { ...answer.headers, 'Sforce-Limit-Info': limitInfo(org) } }
+  const date = new Date(org.now()).toUTCString()
+  return { ...answer, headers: { Date: date, ...answer.headers, 'Sforce-Limit-Info': limitInfo(org) } }
 }
 
 /** Refuses without a live session; the call is then not executed and not counted (facts 1.4). */

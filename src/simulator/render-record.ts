@@ -29,10 +29,10 @@ export const urlOf = (record: StoredRecord, version: number): string =>
 function valueOf(record: StoredRecord, name: string): FieldValue {
   switch (name) {
     case 'CreatedDate':
-      return renderDateTime(record.createdAt)
+      return renderDateTime(wholeSeconds(record.createdAt))
     case 'LastModifiedDate':
     case 'SystemModstamp':
-      return renderDateTime(record.modifiedAt)
+      return renderDateTime(wholeSeconds(record.modifiedAt))
     case 'CreatedById':
     case 'LastModifiedById':
       return record.values.OwnerId ?? null
@@ -42,3 +42,6 @@ function valueOf(record: StoredRecord, name: string): FieldValue {
       return record.object.derived[name]?.(record.values) ?? record.values[name] ?? null
   }
 }
+
+/** The platform keeps its own times to the second. */
+const wholeSeconds = (ms: number): number => Math.floor(ms / 1000) * 1000

@@ -94,7 +94,7 @@ export function handMadeProvider(
     },
     lookUp: (_session, lookUp) => {
       lookUps.push(lookUp)
-      const none: LookedUp = { kind: 'found', matches: lookUp.records.map(() => null) }
+      const none: LookedUp = { kind: 'found', matches: lookUp.records.map(() => null), usage: null }
       return Promise.resolve({ answer: parts.lookUp?.(lookUp) ?? none, calls: 1 })
     },
     close: () => Promise.resolve(),

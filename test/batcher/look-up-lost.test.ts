@@ -33,9 +33,13 @@ const submit = (lane: LaneKey, recordKey = newId()) =>
     record: recordOf(lane.externalIdField === null ? null : recordKey),
   })
 
+/** What is there, by the ids of records; `other` and `unclear` as they are. */
 const found = (...ids: (string | null)[]): LookedUp => ({
   kind: 'found',
-  matches: ids.map((id) => (id === null ? null : { id, raw: { Id: id } })),
+  matches: ids.map((id) =>
+    id === null || id === 'other' || id === 'unclear' ? id : { id, raw: { Id: id } },
+  ),
+  usage: null,
 })
 
 async function sweep(): Promise<void> {
@@ -60,25 +64,79 @@ const letTimePass = async (): Promise<void> => {
   await sql()`update batch set ended_at = ended_at - interval '11 minutes' where state = 'ended'`
 }
 
-describe('a process that is killed after it sent interactions', () => {
-  it('leaves those without a key in doubt, and those with one to be looked up', async () => {
-    const [plain, keyed] = [interactions(false), interactions()]
-    for (const lane of [plain, keyed]) {
-      const [id] = await addWrites(sql(), [submit(lane)])
-      const { batch } = await claim(sql(), await laneIdOf(sql(), lane))
-      await startBatches(sql(), [batch!.batchId], 60)
+/** Claims the next group of a lane, as a process that goes no further. */
+async function claimNext(laneId: string, isStarted: boolean): Promise<string> {
+  const { batch } = await claim(sql(), laneId)
+  if (isStarted) await startBatches(sql(), [batch!.batchId], 60)
+  return batch!.batchId
+}
+
+/** Lets a worker that lives run the lane until a write has ended; what it asked of the provider. */
+async function runOn(laneId: string, id: string, ...ids: (string | null)[]) {
+  const provider = handMadeProvider(undefined, { lookUp: () => found(...ids) })
+  await makeDue(laneId)
+  await runLane(runnerWith(sql(), provider), laneId, turn())
+  const [row] = await sql()`select state, record_id, created, lost_in from write where id = ${id}`
+  return { ...row, asked: [provider.lookUps.length, provider.calls.length] }
+}
+
+const isFound = { state: 'succeeded', record_id: '0hI1', created: true, lost_in: null, asked: [1, 0] }
+
+describe('a process that is killed', () => {
+  const queued = async (isKeyed: boolean) => {
+    const lane = interactions(isKeyed)
+    const [id] = await addWrites(sql(), [submit(lane)])
+    return { id: id!, laneId: await laneIdOf(sql(), lane) }
+  }
+
+  it('before it sent interactions leaves them as they were', async () => {
+    for (const isKeyed of [false, true]) {
+      const { id, laneId } = await queued(isKeyed)
+      await claimNext(laneId, false)
       await sweep()
-      expect(await states(sql(), [id!])).toEqual([lane === plain ? 'in_doubt 1' : 'queued 1'])
-      if (lane === plain) continue
-      const provider = handMadeProvider(undefined, { lookUp: () => found('0hI1') })
-      const laneId = await laneIdOf(sql(), lane)
-      await makeDue(laneId)
-      await runLane(runnerWith(sql(), provider), laneId, turn())
-      expect(await states(sql(), [id!])).toEqual(['succeeded 2'])
-      expect([provider.lookUps.length, provider.calls.length]).toEqual([1, 0])
-      const [row] = await sql()`select record_id, created, lost_in from write where id = ${id!}`
-      expect(row).toEqual({ record_id: '0hI1', created: true, lost_in: null })
+      expect(await states(sql(), [id])).toEqual(['queued 0'])
+      expect(await runOn(laneId, id, '0hI1')).toMatchObject({ state: 'succeeded', asked: [0, 1] })
     }
+  })
+
+  it('after it sent them leaves those without a key in doubt, and those with one to be looked up', async () => {
+    const plain = await queued(false)
+    await claimNext(plain.laneId, true)
+    await sweep()
+    expect(await states(sql(), [plain.id])).toEqual(['in_doubt 1'])
+    const keyed = await queued(true)
+    await claimNext(keyed.laneId, true)
+    await sweep()
+    expect(await states(sql(), [keyed.id])).toEqual(['queued 1'])
+    expect(await runOn(keyed.laneId, keyed.id, '0hI1')).toEqual(isFound)
+  })
+
+  it('while it looked them up leaves them to be looked up again', async () => {
+    const { id, laneId } = await queued(true)
+    for (const tries of [1, 2]) {
+      await claimNext(laneId, true)
+      await sweep()
+      expect(await states(sql(), [id])).toEqual([`queued ${tries}`])
+      await makeDue(laneId)
+    }
+    expect(await runOn(laneId, id, '0hI1')).toEqual(isFound)
+  })
+
+  it.each([
+    [
+      'before it sent one of a synchronous call: it has failed, since its caller will have tried again',
+      false,
+    ],
+    ['after it sent one of a synchronous call: that is looked up', true],
+  ])('%s', async (_, isStarted) => {
+    const own = submit(interactions())
+    const { id } = own.writes[0]
+    const batchId = newId()
+    await insertSending(sql(), { submission: own, batchIds: [batchId], worker: 'gone', leaseSeconds: 60 })
+    if (isStarted) await startBatches(sql(), [batchId], 60)
+    await sweep()
+    expect(await states(sql(), [id])).toEqual([isStarted ? 'queued 1' : 'failed 0'])
+    if (isStarted) expect(await runOn(await laneIdOf(sql(), own.lane), id, '0hI1')).toEqual(isFound)
   })
 
   it('frees the next of the same key only once the first is settled', async () => {
@@ -86,9 +144,7 @@ describe('a process that is killed after it sent interactions', () => {
     const key = newId()
     const [first, second] = await addWrites(sql(), [submit(lane, key), submit(lane, key)])
     const laneId = await laneIdOf(sql(), lane)
-    const { batch } = await claim(sql(), laneId)
-    expect(batch!.members.map(({ id }) => id)).toEqual([first])
-    await startBatches(sql(), [batch!.batchId], 60)
+    await claimNext(laneId, true)
     await sql()`update write set deadline_at = now() where id = ${first!}`
     await sweep()
     expect(await states(sql(), [first!, second!])).toEqual(['in_doubt 1', 'queued 0'])
@@ -96,13 +152,6 @@ describe('a process that is killed after it sent interactions', () => {
     await runLane(runnerWith(sql(), provider), laneId, turn())
     expect(await states(sql(), [second!])).toEqual(['succeeded 1'])
     expect(provider.lookUps).toEqual([])
-  })
-
-  it('before a synchronous one was sent: it has failed, since its caller will have tried again', async () => {
-    const own = submit(interactions())
-    await insertSending(sql(), { submission: own, batchIds: [newId()], worker: 'gone', leaseSeconds: 60 })
-    await sweep()
-    expect(await states(sql(), [own.writes[0].id])).toEqual(['failed 0'])
   })
 })
 
@@ -124,10 +173,7 @@ describe('a look-up', () => {
   it('of a group is one, and only what it does not hold back is sent', async () => {
     const { laneId, ids } = await lose(3)
     const provider = handMadeProvider(undefined, {
-      lookUp: ({ records }) =>
-        records.length === 1
-          ? found(null)
-          : { kind: 'found', matches: [{ id: '0hI2', raw: {} }, null, 'unclear'] },
+      lookUp: ({ records }) => (records.length === 1 ? found(null) : found('0hI2', null, 'unclear')),
     })
     await runLane(runnerWith(sql(), provider), laneId, turn())
     expect(await states(sql(), ids)).toEqual(['succeeded 2', 'queued 2', 'in_doubt 2'])
@@ -139,6 +185,37 @@ describe('a look-up', () => {
     expect(
       provider.calls.map(({ group }) => [group.type, group.externalIdField, group.records.length]),
     ).toEqual([['create', null, 1]])
+  })
+
+  it('takes no record that was there before the write was sent, or is another write’s', async () => {
+    const lane = interactions()
+    const key = newId()
+    const [before] = await addWrites(sql(), [submit(lane, key)])
+    const laneId = await laneIdOf(sql(), lane)
+    await runLane(runnerWith(sql(), handMadeProvider()), laneId, turn())
+    const [id] = await addWrites(sql(), [submit(lane, key)])
+    // It has waited long before it was sent.
+    await sql()`update write set accepted_at = accepted_at - interval '1 hour' where id = ${id!}`
+    const sentAt = Date.now()
+    await runLane(runnerWith(sql(), handMadeProvider(lost())), laneId, turn())
+    const [row] = await sql()<{ record_id: string }[]>`select record_id from write where id = ${before!}`
+    const provider = handMadeProvider(undefined, { lookUp: () => found('other') })
+    const looked = async (): Promise<string> => {
+      await makeDue(laneId)
+      await runLane(runnerWith(sql(), provider), laneId, turn())
+      return (await states(sql(), [id!]))[0]!
+    }
+    expect(await looked()).toBe('queued 2')
+    const [sought] = provider.lookUps[0]!.records
+    expect(sought).toMatchObject({ text: recordOf(key), others: [row!.record_id] })
+    expect(Math.abs(sought!.since - sentAt)).toBeLessThan(2_000)
+    await letTimePass()
+    expect(await looked()).toBe('in_doubt 3')
+    expect(provider.calls).toEqual([])
+    const [ended] = await sql()<
+      { errors: { message: string }[] }[]
+    >`select errors from write where id = ${id!}`
+    expect(ended!.errors.map(({ message }) => message).join()).toContain('an earlier one or another write’s')
   })
 
   it('that cannot be made now leaves all of its group unsent, however often', async () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { INTERACTIONS } from '../../src/model/engagement.ts'
-import type { LookedUp, ProviderGroup } from '../../src/providers/provider.ts'
+import type { LookedUp, ProviderGroup, SoughtRecord } from '../../src/providers/provider.ts'
 import { interaction } from '../support/engagement.ts'
 import { group, limits, recordsOf, simulatedOrg } from './simulated-org.ts'
 
@@ -11,10 +11,15 @@ const texts = (...parts: Record<string, unknown>[]): string[] =>
 const interactions = (...parts: Record<string, unknown>[]): ProviderGroup =>
   group({ objectName: INTERACTIONS, records: texts(...parts) })
 const send = (groups: ProviderGroup[]) => at.provider.sendGroups(at.session, groups, limits)
-const lookUp = async (...keys: string[]): Promise<LookedUp> => {
-  const records = texts(...keys.map((externalIdentifierId) => ({ externalIdentifierId })))
-  return (await at.provider.lookUp(at.session, { objectName: INTERACTIONS, records }, limits)).answer
-}
+const seek = async (records: SoughtRecord[]): Promise<LookedUp> =>
+  (await at.provider.lookUp(at.session, { objectName: INTERACTIONS, records }, limits)).answer
+const sought = (externalIdentifierId: string, part: Partial<SoughtRecord> = {}): SoughtRecord => ({
+  text: texts({ externalIdentifierId })[0]!,
+  since: 0,
+  others: [],
+  ...part,
+})
+const lookUp = (...keys: string[]): Promise<LookedUp> => seek(keys.map((key) => sought(key)))
 
 describe('interactions', () => {
   it('go one by one or in a batch, each a call of the org, never packed with others', async () => {
@@ -96,6 +101,37 @@ describe('a look-up of interactions', () => {
       matches: [{ id: ids[0], raw: { Id: ids[0] } }, 'unclear', 'unclear', null],
     })
     expect(at.requests()).toHaveLength(1)
+  })
+
+  it('takes none for it that was there before it was sent, by the org’s own clock', async () => {
+    const make = (ExternalIdentifierId: string): string =>
+      at.org.create('EngagementInteraction', { ExternalIdentifierId })
+    const [old] = ['old', 'both', 'OLD CASE'].map(make)
+    const made = Date.now() - 60_000
+    // The org's clock is a minute ahead of ours from here on, and what was made above a minute older.
+    at.org.advanceTime(60_000)
+    const now = make('both')
+    const since = made + 10_000
+    expect(
+      await seek([
+        sought('old', { since }),
+        sought('both', { since }),
+        sought('both', { since: made }),
+        sought('old case', { since }),
+        sought('never', { since }),
+        // The times that are compared are whole seconds: what is this close may be it.
+        sought('old', { since: made + 2_000 }),
+      ]),
+    ).toMatchObject({ matches: ['other', { id: now }, 'unclear', 'other', null, { id: old }] })
+  })
+
+  it('takes none for it that is known as another’s, and tells of the org’s calls', async () => {
+    const [first, second] = ['one', 'two'].map((ExternalIdentifierId) =>
+      at.org.create('EngagementInteraction', { ExternalIdentifierId }),
+    )
+    const again = at.org.create('EngagementInteraction', { ExternalIdentifierId: 'two' })
+    const answer = await seek([sought('one', { others: [first!] }), sought('two', { others: [second!] })])
+    expect(answer).toMatchObject({ matches: ['other', { id: again }], usage: { used: 1 } })
   })
 
   it('of 25 long keys fits its lines', async () => {

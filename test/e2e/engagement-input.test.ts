@@ -62,7 +62,7 @@ describe('an interaction', () => {
       '/colour': 'is not a known field',
       '/attendeeVerified': 'must be true or false',
       '/communicationChannel': 'is required',
-      '/startDateTime': 'must be an ISO 8601 date and time',
+      '/startDateTime': 'must be an ISO 8601 date and time with its zone',
       '/sentiment': 'must be one of: Negative, Neutral, Positive',
       '/mappedState': 'must be text',
       '/externalIdentifierId': 'must not contain control characters, nor begin or end with a space',
@@ -87,6 +87,24 @@ describe('an interaction', () => {
   it('may have a channel of the org’s own, and no lists', async () => {
     const answer = await post({ engagementInteraction: interaction({ communicationChannel: 'Pigeon' }) })
     expect(answer.status).toBe(200)
+  })
+
+  it('has times of days that there are, in a zone', async () => {
+    const times = [
+      ['2022-02-30T12:00:00Z', '2022-13-01T12:00:00Z', '2022-04-17T25:00:00Z', '2022-04-17 12:00:00Z'],
+      ['2022-04-17T12:00:00', '2022-04-17', 'T12:00:00Z', '2022-04-17T12:00 (noon)', ''],
+    ].flat()
+    const engagementAttendees = times.map((startDateTime) => ({
+      ...{ startDateTime, isAuthenticated: true, isVerified: true },
+    }))
+    const issues = await issuesIn(interaction({ engagementAttendees }))
+    expect(Object.keys(issues)).toEqual(times.map((_, at) => `/engagementAttendees/${at}/startDateTime`))
+    for (const startDateTime of [
+      '2022-04-17T12:00Z',
+      '2024-02-29T23:59:59.5+05:30',
+      '2022-04-17T12:00:00-0800',
+    ])
+      expect((await post({ engagementInteraction: interaction({ startDateTime }) })).status).toBe(200)
   })
 
   it('is looked at with its variables in place', async () => {
@@ -140,6 +158,6 @@ describe('the call', () => {
   it('of an unknown group is a 404, and nothing of any of these was written', async () => {
     const answer = await post({ groupRef: 'nobody', engagementInteraction: interaction() })
     expect([answer.status, answer.body.code]).toEqual([404, 'NOT_FOUND'])
-    expect(service.simulator.org.count('EngagementInteraction')).toBe(1)
+    expect(service.simulator.org.count('EngagementInteraction')).toBe(4)
   })
 })

@@ -76,12 +76,14 @@ describe('the answer to one', () => {
     [201, made('0hI1'), 'ok 0hI1'],
     [201, { ...made('0hI1'), status: {} }, 'ok 0hI1'],
     [201, made(null, 400), 'permanent 400'],
-    [200, made('0hI1', 400), 'permanent 400'],
-    [200, made(null, 500), 'permanent 500'],
     [200, made(null, 'FAILED'), 'permanent FAILED'],
-    // An unknown word beside an id may be one for success.
-    [200, made('0hI1', 1), 'lost'],
-    [200, made('0hI1', 'DONE'), 'lost'],
+    // The org's own fault: it does not say that nothing was written.
+    [200, made(null, 500), 'ambiguous 500'],
+    [200, made(null, 503), 'ambiguous 503'],
+    // Something was given an id; and an unknown word beside it may be one for success.
+    [200, made('0hI1', 400), 'ambiguous 400'],
+    [200, made('0hI1', 1), 'ambiguous 1'],
+    [200, made('0hI1', 'DONE'), 'ambiguous DONE'],
     [201, made(null, 201), 'lost'],
     [201, made(null), 'lost'],
     [201, '', 'lost'],

@@ -29,6 +29,8 @@ const LEAST_TIME = 5
 export class CallSeries {
   /** Calls made so far; one that could not even be started does not count. */
   calls = 0
+  /** The headers of the last answer, by lower-case name. */
+  headers: Readonly<Record<string, string>> = {}
   readonly #connection: Connection
   readonly #http: HttpClient
   readonly #clock: Clock
@@ -57,7 +59,9 @@ export class CallSeries {
     // As text, since the answer is read from the transport, where its status and headers are as well.
     const call = this.#connection.request(request, { transport, responseType: 'text/plain' })
     await call.catch(() => undefined)
-    return transport.outcome
+    const { outcome } = transport
+    if (outcome.kind === 'answer') this.headers = outcome.headers
+    return outcome
   }
 
   /** Milliseconds for the next call; the first has what the task has, however little. */

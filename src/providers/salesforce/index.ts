@@ -126,7 +126,7 @@ export function createSalesforceProvider(options: SalesforceOptions): Provider &
     async lookUp(session, lookUp, limits) {
       const use = { apiVersion, instanceUrl: session.instanceUrl, numeric }
       const { answer, calls } = await run<LookedUp>(session, limits, (series) =>
-        lookUpInteractions(series, lookUp, use),
+        lookUpInteractions(series, lookUp, use, clock),
       )
       return { answer: answer.kind === 'found' ? answer : asRead(answer), calls }
     },

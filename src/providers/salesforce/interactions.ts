@@ -87,8 +87,9 @@ function ofRecord(answer: Unanswered, raw: unknown): RecordAnswer {
  * The body of a 2xx answer: null for one that says nothing of what was written.
  *
  * It can hold a `status.code` that fails (facts 11), and which codes succeed is not documented: those of HTTP
- * and 0 are taken for it, and none at all. With an id, only a code that is an HTTP error is taken for a
- * failure: an unknown word for success must not pass for a failure that invites to write again.
+ * and 0 are taken for it, and none at all. Any other has failed, which invites to write again: so only where
+ * nothing speaks for a record. With an id, which only the org can have given it, and after a fault of the
+ * org's own (500 and above) it is not known.
  */
 function readInteraction(body: unknown): RecordAnswer | null {
   if (!isObject(body)) return null
@@ -96,9 +97,9 @@ function readInteraction(body: unknown): RecordAnswer | null {
   const id = typeof interaction.id === 'string' && interaction.id !== '' ? interaction.id : null
   const code = codeOf(body.status)
   const isSuccess = code === null || code === 0 || (code >= 200 && code < 300)
-  if (id !== null && isSuccess) return { ok: true, recordId: id, created: true, raw: body }
-  if (isSuccess || (id !== null && (code < 300 || code > 599))) return null
-  return { ok: false, errors: [failureOf(code, body.status)], errorClass: 'permanent', raw: body }
+  if (isSuccess) return id === null ? null : { ok: true, recordId: id, created: true, raw: body }
+  const errorClass = id !== null || code >= 500 ? 'ambiguous' : 'permanent'
+  return { ok: false, errors: [failureOf(code, body.status)], errorClass, raw: body }
 }
 
 /** A status's code; null where there is none. */
