@@ -39,7 +39,10 @@ export interface ClaimedMessage {
  *
  * A first retry waits for nothing but its time, whatever else is due: a message has its place from its first try
  * until its first retry has ended, and without a free one no first try is begun. So however slow a receiver is
- * and however much waits for it, a message that failed is tried again as soon as that is due.
+ * and however much waits for it, a message that failed is tried again as soon as that is due. Where slots are
+ * wanting, those that become free are for the first retries of all destinations before anything else, in the order
+ * in which their first tries were begun: what hangs ends in that order, so each has a slot within the time that an
+ * attempt may take.
  *
  * @param claimId an id that no claim had before
  * @param only destinations to look after; null for all
@@ -70,9 +73,10 @@ export async function claimMessages(
 }
 
 /**
- * Locks destinations for which something is due and that have room, a random lot of them: no one comes first
- * for ever. Whoever claims for a destination holds its row, by a statement of its own, so that the next one
- * sees what the one before has claimed; those that somebody else holds are that one's to look after.
+ * Locks destinations for which something is due and that have room: those with a first retry, then a random lot of
+ * the others, so that no one comes first for ever. Whoever claims for a destination holds its row, by a statement
+ * of its own, so that the next one sees what the one before has claimed; those that somebody else holds are that
+ * one's to look after.
  */
 async function lockDue(tx: Tx, limits: ClaimLimits, only: string[] | null): Promise<string[]> {
   const rows = await tx<{ id: string }[]>`
@@ -107,7 +111,12 @@ async function lockDue(tx: Tx, limits: ClaimLimits, only: string[] | null): Prom
           and ${underWay(tx, false)} < ${boundOf(tx, limits)}
         )
       )
-    order by random() limit ${MAX_DESTINATIONS} for no key update of d skip locked`
+    order by (
+      select n.attempted_at from notification n
+      where n.destination_id = d.id and n.state = 'waiting' and n.attempts = 1 and n.due_at <= now()
+      order by n.due_at limit 1
+    ) nulls last, random()
+    limit ${MAX_DESTINATIONS} for no key update of d skip locked`
   return rows.map((row) => row.id)
 }
 
@@ -147,14 +156,14 @@ const claimOf = (tx: Tx, destinationIds: string[], claimId: string, limits: Clai
       greatest(0, ${limits.firstRetries}::int - ${firstTried(tx, limits)}) as first_places
     from destination d where d.id = any (${destinationIds}::uuid[]) and d.enabled
   ), first_retries as materialized (
-    select n.destination_id, n.id as head, array[n.id] as members, n.due_at, n.is_digest, n.seq, true as is_first_retry
+    select n.destination_id, n.id as head, array[n.id] as members, n.due_at, n.is_digest, n.seq, n.attempted_at as first_tried
     from room r cross join lateral (
       select * from notification
       where destination_id = r.id and state = 'waiting' and attempts = 1 and due_at <= now()
       order by due_at limit r.retry_places for update skip locked
     ) n
   ), again as materialized (
-    select n.destination_id, n.id, array[n.id], n.due_at, n.is_digest, n.seq, false
+    select n.destination_id, n.id, array[n.id], n.due_at, n.is_digest, n.seq, null::timestamptz
     from room r cross join lateral (
       select * from notification
       where destination_id = r.id and state = 'waiting' and attempts > 1 and due_at <= now()
@@ -171,16 +180,16 @@ const claimOf = (tx: Tx, destinationIds: string[], claimId: string, limits: Clai
   ), formed as materialized (
     -- full, or one of them has waited for company long enough
     select destination_id, (array_agg(id order by seq))[1] as head, array_agg(id order by seq) as members,
-      min(due_at) as due_at, is_digest, min(seq) as seq, false as is_first_retry
+      min(due_at) as due_at, is_digest, min(seq) as seq, null::timestamptz as first_tried
     from fresh group by destination_id, place, size, is_digest
     having count(*) = size or min(due_at) <= now()
   ), picked as materialized (
     select p.* from (
-      select *, row_number() over (partition by destination_id order by is_first_retry desc, due_at, seq) as turn,
-        row_number() over (partition by destination_id, is_first_retry order by due_at, seq) as place
+      select *, row_number() over (partition by destination_id, first_tried is null order by due_at, seq) as place
       from (select * from first_retries union all select * from again union all select * from formed) m
     ) p join room r on r.id = p.destination_id
-    where p.is_first_retry or p.place <= r.free order by p.turn, p.due_at limit ${limits.slots}
+    where p.first_tried is not null or p.place <= r.free
+    order by p.first_tried nulls last, p.place, p.due_at limit ${limits.slots}
   ), packed as (
     update notification n set state = 'packed', head_id = p.head
     from (select head, unnest(members) as id from picked) p

@@ -20,7 +20,7 @@ import { releaseMessages, settleDelivered, settleFailed, type FailedAttempt } fr
  *   order, and one that the receiver will never take holds nobody up. Since several are under way at once, they
  *   may still arrive in another order.
  * - A message that failed for the first time is not part of that: it is tried again as soon as it is due, before
- *   anything else of its destination (see claim-messages.ts). What a receiver asks for (`Retry-After`) is done as
+ *   anything else of any destination (see claim-messages.ts). What a receiver asks for (`Retry-After`) is done as
  *   far as the first retry stays within its 30 s.
  * - One destination has a bounded number of messages under way, in all processes together, and only a few once
  *   an attempt has failed. A process has a bounded number of slots: it takes that many hanging receivers to use
@@ -49,7 +49,10 @@ export interface DispatchSettings {
   retry: { firstSeconds: number; factor: number; maxSeconds: number; askedFirstSeconds: number }
 }
 
-/** The first retry comes within 10 s and a poll, or 25 s where the receiver asks for it; about twenty attempts fit into a day. */
+/**
+ * The first retry is due after 10 s at most, or 13 where the receiver asks for it: with a poll, and an attempt that
+ * has to end before a slot is free, it comes within 30. About twenty attempts fit into a day.
+ */
 export const defaultDispatch: DispatchSettings = {
   pollMs: 1_000,
   slots: 256,
@@ -57,7 +60,7 @@ export const defaultDispatch: DispatchSettings = {
   whileFailing: 2,
   firstRetries: 32,
   leaseSeconds: TIMEOUT_MS / 1000 + 15,
-  retry: { firstSeconds: 10, factor: 2.5, maxSeconds: 7_200, askedFirstSeconds: 25 },
+  retry: { firstSeconds: 10, factor: 2.5, maxSeconds: 7_200, askedFirstSeconds: 13 },
 }
 
 /** What {@link startDispatcher} needs. */

@@ -127,6 +127,15 @@ describe('claiming', () => {
     expect(await claim()).toEqual([])
   })
 
+  it('gives a slot that is free to a first retry, however many destinations wait', async () => {
+    const [failed] = await putEvents(database.sql, await projectWith(database.sql), 1)
+    for (const one of await claim()) await settleFailed(database.sql, { ...one, ...failing, delaySeconds: 0 })
+    // More than one claim looks after.
+    for (let n = 0; n < 150; n += 1) await putEvents(database.sql, await projectWith(database.sql), 1)
+    await database.sql`update notification set due_at = now() - interval '1 hour' where state = 'new'`
+    expect((await claim({ slots: 1 })).map((one) => one.id)).toEqual([failed])
+  })
+
   it('begins no first try that has no place for its first retry', async () => {
     const id = await projectWith(database.sql)
     await putEvents(database.sql, id, 20)
