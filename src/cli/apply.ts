@@ -7,7 +7,7 @@ import { showChange, showDone, toJson } from './apply/show.ts'
 import { readSources, sayIssue, type SetupIssue, type Source } from './apply/source.ts'
 import type { Spec } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
-import { UsageError } from './process.ts'
+import { UsageError, type Host } from './process.ts'
 import { serviceCommand, type Session } from './run-command.ts'
 import { serviceOptions } from './target.ts'
 
@@ -66,17 +66,17 @@ export const { run } = serviceCommand(
     }
   },
   async (given, session) => {
-    const projects = await readFiles(given)
+    const projects = await readFiles(given, session.host)
     const plan = await makePlan(projects, given, session.api)
     return carryOut(plan, given, session)
   },
 )
 
 /** @throws {UsageError} a line for everything that is wrong with the files */
-async function readFiles({ files, replaceCredentials }: Given): Promise<WantedProject[]> {
+async function readFiles({ files, replaceCredentials }: Given, host: Host): Promise<WantedProject[]> {
   const issues: SetupIssue[] = []
   const sources: Source[] = []
-  for (const file of files) sources.push(...(await readSources(file, process.env, issues)))
+  for (const file of files) sources.push(...(await readSources(file, host, issues)))
   const projects = mergeDocuments(checkDocuments(sources, issues), issues)
   refuse(issues)
   const groups = projects.flatMap(({ connections }) => connections?.map(({ entry }) => entry.groupRef) ?? [])

@@ -5,8 +5,8 @@ import { messageOf } from '../kernel/errors.ts'
 import { path, ServiceError, type Api } from './api.ts'
 import { usageError, type Input, type OptionSpec, type Spec } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
-import type { Output } from './output.ts'
-import { serviceCommand } from './run-command.ts'
+import type { Host } from './process.ts'
+import { serviceCommand, type Session } from './run-command.ts'
 import { groupOption, projectOption, serviceOptions } from './target.ts'
 
 /** The kinds of credentials, each with its fields that are no secrets and those that are. */
@@ -97,10 +97,11 @@ interface FromOptions {
 }
 
 /** `writeback connect` */
-export const { run } = serviceCommand(spec, readGiven, async (given, { api, output }) => {
+export const { run } = serviceCommand(spec, readGiven, async (given, session) => {
+  const { api, output, host } = session
   const { project, group, provider } = given
-  if (given.link !== null) return printLink(given, api, output)
-  const credentials = await readCredentials(given.from)
+  if (given.link !== null) return printLink(given, session)
+  const credentials = await readCredentials(given.from, host)
   const existing = await findConnection(api, given)
   const base = path`/v1/projects/${project}/connections`
   const { body } =
@@ -115,9 +116,9 @@ export const { run } = serviceCommand(spec, readGiven, async (given, { api, outp
 })
 
 /** Makes a link and prints it. */
-async function printLink(given: Given, api: Api, output: Output): Promise<number> {
+async function printLink(given: Given, { api, output, host }: Session): Promise<number> {
   const { project, group, provider, link } = given
-  const body = { groupRef: group, provider, ...(await readCredentials(given.from)), ...link }
+  const body = { groupRef: group, provider, ...(await readCredentials(given.from, host)), ...link }
   const answer = await api.call('POST', path`/v1/projects/${project}/connections` + ':connect', { body })
   const made = answer.body as { id: string; url: string; expireTime: string }
   output.json(made)
@@ -214,25 +215,25 @@ function taken(
   return values
 }
 
-async function readCredentials(from: Given['from']): Promise<object> {
-  if ('file' in from) return readObject(from.file)
+async function readCredentials(from: Given['from'], host: Host): Promise<object> {
+  if ('file' in from) return readObject(from.file, host)
   const { type, values, sources } = from
   const read: Record<string, string> = {}
-  for (const [field, source] of Object.entries(sources)) read[field] = await readSecret(field, source)
+  for (const [field, source] of Object.entries(sources)) read[field] = await readSecret(field, source, host)
   return { ...(type !== null && { type }), ...values, ...read }
 }
 
-async function readSecret(field: string, source: string): Promise<string> {
-  const text = await readSource(source)
+async function readSecret(field: string, source: string, host: Host): Promise<string> {
+  const text = await readSource(source, host)
   if (text.trim() === '') throw usageError(spec.name, [`the secret ${field} is empty: ${source}`])
   // A private key ends with a line break of its own; others have got one from the file.
   return field === 'privateKey' ? text : text.trim()
 }
 
-async function readSource(source: string): Promise<string> {
-  if (source === '-') return textOf(process.stdin)
+async function readSource(source: string, { env, stdin }: Host): Promise<string> {
+  if (source === '-') return textOf(stdin)
   if (source.startsWith('env:')) {
-    const value = process.env[source.slice(4)]
+    const value = env[source.slice(4)]
     if (value === undefined) throw usageError(spec.name, [`the variable ${source.slice(4)} is not set`])
     return value
   }
@@ -244,8 +245,8 @@ const readText = (file: string): Promise<string> =>
     throw usageError(spec.name, [`${file} cannot be read: ${messageOf(error)}`])
   })
 
-async function readObject(file: string): Promise<object> {
-  const text = file === '-' ? await textOf(process.stdin) : await readText(file)
+async function readObject(file: string, { stdin }: Host): Promise<object> {
+  const text = file === '-' ? await textOf(stdin) : await readText(file)
   try {
     const value: unknown = JSON.parse(text)
     if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value

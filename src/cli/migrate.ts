@@ -28,7 +28,7 @@ export const { run } = command(
     const database = await openDatabase(config, logger, () => undefined)
     await database.stop()
     logger.info({}, 'the database is up to date')
-    createOutput(isJson).json({ isUpToDate: true })
+    createOutput(isJson, process).json({ isUpToDate: true })
     return exitCodes.done
   },
 )

@@ -1,4 +1,5 @@
 import { styleText } from 'node:util'
+import type { Host } from './process.ts'
 import { shorten, tidy } from './text.ts'
 
 /** How things are told apart on a terminal. */
@@ -33,11 +34,11 @@ export interface Column {
 const WIDTH = 80
 const GAP = 2
 
-/** Writes to standard output and error. */
-export function createOutput(isJson: boolean): Output {
-  const write = (text: string): void => void process.stdout.write(`${text}\n`)
-  const paint = (style: Style, text: string): string => styleText(style, text, { stream: process.stdout })
-  const width = process.stdout.isTTY ? process.stdout.columns : WIDTH
+/** Writes to the host's standard output and error. */
+export function createOutput(isJson: boolean, { stdout, stderr }: Pick<Host, 'stdout' | 'stderr'>): Output {
+  const write = (text: string): void => void stdout.write(`${text}\n`)
+  const paint = (style: Style, text: string): string => styleText(style, text, { stream: stdout })
+  const width = stdout.isTTY === true ? (stdout.columns ?? WIDTH) : WIDTH
   return {
     isJson,
     paint,
@@ -47,7 +48,7 @@ export function createOutput(isJson: boolean): Output {
     json: (value) => {
       if (isJson) write(JSON.stringify(value))
     },
-    note: (text) => void process.stderr.write(`${text}\n`),
+    note: (text) => void stderr.write(`${text}\n`),
     table: (columns, rows) => {
       if (isJson) return
       const [header = '', ...lines] = tableLines(columns, rows, width)

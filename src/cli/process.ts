@@ -1,4 +1,16 @@
+import type { Readable, Writable } from 'node:stream'
 import { exitCodes } from './exit-codes.ts'
+
+/** What a command has of the process that it runs in: `process`, or what a test puts in its place. */
+export interface Host {
+  env: NodeJS.ProcessEnv
+  stdin: Readable & { isTTY?: boolean }
+  stdout: Writable & { isTTY?: boolean; columns?: number }
+  stderr: Writable & { isTTY?: boolean }
+  /** Tells of a signal. */
+  once: (signal: 'SIGINT' | 'SIGTERM', listener: () => void) => unknown
+  exit: (code: number) => unknown
+}
 
 /** A mistake in how a command was called: a line on standard error for each, exit code 2. */
 export class UsageError extends Error {
@@ -23,10 +35,10 @@ export function stopSignal(): { raised: Promise<string>; raise: (reason: string)
 }
 
 /** A signal that SIGINT and SIGTERM abort, with {@link Interrupted} as its reason. A second one ends the process. */
-export function interruption(): AbortSignal {
+export function interruption(host: Host): AbortSignal {
   const control = new AbortController()
   for (const name of ['SIGTERM', 'SIGINT'] as const)
-    process.once(name, () => control.abort(new Interrupted(name)))
+    host.once(name, () => control.abort(new Interrupted(name)))
   return control.signal
 }
 

@@ -32,7 +32,7 @@ export const { run } = command(spec, (input) => input.flag('json'), reencrypt)
 
 async function reencrypt(isJson: boolean): Promise<number> {
   const config = loadConfig(serviceEnvironment())
-  const output = createOutput(isJson)
+  const output = createOutput(isJson, process)
   const logger = createLogger({ level: config.logLevel, ...(isJson && { destination: process.stderr }) })
   const database = await openDatabase(config, logger, () => undefined)
   const sql = connect({ url: database.url, max: 2, applicationName: 'writeback-reencrypt' })

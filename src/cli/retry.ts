@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
 import type { Operation } from '../contract/operation.ts'
 import { path, ServiceError, type Api } from './api.ts'
@@ -5,6 +6,7 @@ import type { Input, Spec } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
 import { findInstallations, installationPath, type Place } from './installations.ts'
 import { errorOf, hasCode } from './operations.ts'
+import type { Host } from './process.ts'
 import { serviceCommand, type Session } from './run-command.ts'
 import { groupOption, integrationOption, projectOption, serviceOptions } from './target.ts'
 import { counted, tidy } from './text.ts'
@@ -93,7 +95,7 @@ export const { run } = serviceCommand(spec, readGiven, async (given, session) =>
   return refusedCount > 0 ? exitCodes.refused : exitCodes.done
 })
 
-function readGiven(input: Input): Given {
+function readGiven(input: Input, host: Host): Given {
   const ids = input.positionals
   const project = input.required('project')
   const isDryRun = input.flag('dry-run')
@@ -111,7 +113,7 @@ function readGiven(input: Input): Given {
     return { project, ids, chosen: null, isDryRun, isSure }
   }
   if (states.length === 0) input.issue('name operations, or give --failed or --in-doubt')
-  if (!isDryRun && !isSure && !canAsk())
+  if (!isDryRun && !isSure && !canAsk(host))
     input.issue('--yes is required where nobody can be asked, or --dry-run')
   const place = { project, integration: input.required('integration'), group: input.text('group') ?? null }
   const chosen = {
@@ -124,7 +126,7 @@ function readGiven(input: Input): Given {
   return { project, ids, chosen, isDryRun, isSure }
 }
 
-const canAsk = (): boolean => process.stdin.isTTY && process.stderr.isTTY
+const canAsk = ({ stdin, stderr }: Host): boolean => stdin.isTTY === true && stderr.isTTY === true
 
 function ageMs(text: string): number | null {
   const [, count, unit] = /^(\d{1,6})([smhd])$/.exec(text) ?? []
@@ -166,11 +168,13 @@ const isMeant = (operation: Operation, { states, codes }: Chosen): boolean =>
   states.includes(operation.metadata.state) &&
   (codes.length === 0 || codes.some((code) => hasCode(operation, code)))
 
-async function isAgreed(count: number, { signal }: Session): Promise<boolean> {
-  const lines = createInterface({ input: process.stdin, output: process.stderr })
+async function isAgreed(count: number, { host, signal }: Session): Promise<boolean> {
+  // No line editor: with one Ctrl-C would be a key, and no signal.
+  const lines = createInterface({ input: host.stdin, output: host.stderr, terminal: false })
+  const isClosed = once(lines, 'close').then(() => '')
   try {
-    const answer = await lines.question(`Send ${counted(count, 'operation')} again? [y/N] `, { signal })
-    return /^y(es)?$/i.test(answer.trim())
+    const asked = lines.question(`Send ${counted(count, 'operation')} again? [y/N] `, { signal })
+    return /^y(es)?$/i.test((await Promise.race([asked, isClosed])).trim())
   } finally {
     lines.close()
     signal.throwIfAborted()

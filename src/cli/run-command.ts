@@ -2,20 +2,21 @@ import { exitCodes } from './exit-codes.ts'
 import type { Api } from './api.ts'
 import { helpOf, readInput, usageError, type Input, type Spec } from './command.ts'
 import { createOutput, type Output } from './output.ts'
-import { interruption } from './process.ts'
+import { interruption, type Host } from './process.ts'
 import { NoKey, openApi, readTarget } from './target.ts'
 
 /** A command, as `main` runs it. */
 export interface Command {
   spec: Spec
   /** Answers with the exit code. */
-  run: (args: string[]) => Promise<number>
+  run: (args: string[], host?: Host) => Promise<number>
 }
 
 /** What a command that calls the service works with. */
 export interface Session {
   api: Api
   output: Output
+  host: Host
   /** Aborted by SIGINT and SIGTERM. */
   signal: AbortSignal
 }
@@ -28,20 +29,20 @@ export interface Session {
  */
 export function command<T>(
   spec: Spec,
-  read: (input: Input) => T,
-  work: (given: T, input: Input) => Promise<number>,
+  read: (input: Input, host: Host) => T,
+  work: (given: T, input: Input, host: Host) => Promise<number>,
 ): Command {
   return {
     spec,
-    run: async (args) => {
-      const input = readInput(spec, args)
+    run: async (args, host = process) => {
+      const input = readInput(spec, args, host.env)
       if (input === null) {
-        process.stdout.write(helpOf(spec))
+        host.stdout.write(helpOf(spec))
         return exitCodes.done
       }
-      const given = read(input)
+      const given = read(input, host)
       input.check()
-      return work(given, input)
+      return work(given, input, host)
     },
   }
 }
@@ -49,29 +50,29 @@ export function command<T>(
 /** The same, calling the service: {@link command} with the options that say which. */
 export function serviceCommand<T>(
   spec: Spec,
-  read: (input: Input) => T,
+  read: (input: Input, host: Host) => T,
   work: (given: T, session: Session) => Promise<number>,
   { patienceMs }: { patienceMs?: number } = {},
 ): Command {
   return command(
     spec,
-    (input) => ({ target: readTarget(input), given: read(input) }),
-    async ({ target, given }, input) => {
-      endQuietlyWithoutReader()
-      const signal = interruption()
-      const settings = patienceMs === undefined ? { signal } : { signal, patienceMs }
+    (input, host) => ({ target: readTarget(input), given: read(input, host) }),
+    async ({ target, given }, input, host) => {
+      endQuietlyWithoutReader(host)
+      const signal = interruption(host)
+      const settings = { signal, env: host.env, ...(patienceMs !== undefined && { patienceMs }) }
       const api = await openApi(target, settings).catch((error: unknown) => {
         throw error instanceof NoKey ? usageError(spec.name, [error.message]) : error
       })
-      return work(given, { api, output: createOutput(input.flag('json')), signal })
+      return work(given, { api, output: createOutput(input.flag('json'), host), host, signal })
     },
   )
 }
 
 /** A reader that has seen enough (`| head`) ends the command without a word. */
-function endQuietlyWithoutReader(): void {
-  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+function endQuietlyWithoutReader({ stdout, exit }: Host): void {
+  stdout.on('error', (error: NodeJS.ErrnoException) => {
     if (error.code !== 'EPIPE') throw error
-    process.exit(exitCodes.done)
+    exit(exitCodes.done)
   })
 }

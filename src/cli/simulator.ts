@@ -28,7 +28,7 @@ export const spec: Spec = {
 
 /** `writeback simulator`: the Salesforce stand-in, until SIGTERM or SIGINT. */
 export const { run } = command(spec, readOptions, async (options, input) => {
-  const output = createOutput(input.flag('json'))
+  const output = createOutput(input.flag('json'), process)
   const signal = stopSignal()
   const simulator = await startSimulator(options)
   const { clientId, clientSecret, users = [] } = demoApp

@@ -61,10 +61,10 @@ export function readTarget(input: Input): Target {
  */
 export async function openApi(
   { url, keyFile }: Target,
-  { signal, patienceMs }: { signal: AbortSignal; patienceMs?: number },
+  { env, ...settings }: { env: NodeJS.ProcessEnv; signal: AbortSignal; patienceMs?: number },
 ): Promise<Api> {
-  const { key, keySource } = await findKey(url, keyFile)
-  return createApi({ url, key, keySource, signal, ...(patienceMs === undefined ? {} : { patienceMs }) })
+  const { key, keySource } = await findKey({ url, keyFile }, env)
+  return createApi({ url, key, keySource, ...settings })
 }
 
 /** The command cannot go on without a key. */
@@ -72,11 +72,14 @@ export class NoKey extends Error {
   override readonly name = 'NoKey'
 }
 
-async function findKey(url: string, keyFile: string | null): Promise<{ key: string; keySource: string }> {
+async function findKey(
+  { url, keyFile }: Target,
+  env: NodeJS.ProcessEnv,
+): Promise<{ key: string; keySource: string }> {
   if (keyFile !== null) return { key: await readKey(keyFile), keySource: keyFile }
-  const key = process.env[clientVariables.key] ?? ''
+  const key = env[clientVariables.key] ?? ''
   if (key !== '') return { key: fit(key.trim(), clientVariables.key), keySource: clientVariables.key }
-  const file = join(process.env['WRITEBACK_DATA_DIR'] ?? '.writeback', 'admin-key')
+  const file = join(env['WRITEBACK_DATA_DIR'] ?? '.writeback', 'admin-key')
   const kept = isLocal(url) ? await readFile(file, 'utf8').catch(() => null) : null
   if (kept !== null) return { key: fit(kept.trim(), file), keySource: file }
   const local = isLocal(url) ? `; there is no ${file} either` : ''

@@ -24,7 +24,7 @@ const MAX_RECORD = 6 * 1024 * 1024
 export const { run } = serviceCommand(spec, readGiven, async (given, session) => {
   const { source, isLines } = given
   if ('text' in source) return writeOne(given, recordOf(source.text), session)
-  const lines = readLines(readBytes(source.file))
+  const lines = readLines(readBytes(source.file, session.host.stdin))
   if (isLines) return writeMany(given, lines, session)
   const input = await firstOf(lines)
   return 'record' in input ? writeOne(given, input.record, session) : writeMany(given, input.lines, session)

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { stringify } from 'yaml'
 import { ADMIN_KEY, caller, startService, type Service } from '../support/service.ts'
-import { cli, type CliOptions, type Ended } from './cli-process.ts'
+import { cli, cliHere, type CliOptions, type Ended } from './cli-process.ts'
 
 const example = join(import.meta.dirname, '../../examples/setup.yaml')
 
@@ -22,20 +22,27 @@ beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'apply-test-'))
   projects += 1
   name = `shop-${projects}`
-  return () => rm(folder, { recursive: true, force: true })
+  const before = process.cwd()
+  process.chdir(folder)
+  return () => {
+    process.chdir(before)
+    return rm(folder, { recursive: true, force: true })
+  }
+})
+
+const environment = (): Record<string, string> => ({
+  WRITEBACK_URL: service.app.url,
+  WRITEBACK_API_KEY: ADMIN_KEY,
+  SF_SECRET: 'demo-secret',
+  SF_LOGIN_URL: service.simulator.url,
 })
 
 /** Runs `writeback apply` on files of the test's folder. */
-function apply(args: string[], options: CliOptions = {}): Promise<Ended> {
-  const env = {
-    WRITEBACK_URL: service.app.url,
-    WRITEBACK_API_KEY: ADMIN_KEY,
-    SF_SECRET: 'demo-secret',
-    SF_LOGIN_URL: service.simulator.url,
-    ...options.env,
-  }
-  return cli(['apply', ...args], { cwd: folder, ...options, env })
-}
+const apply = (args: string[], { env, input }: CliOptions = {}): Promise<Ended> =>
+  cliHere(['apply', ...args], {
+    env: { ...environment(), ...env },
+    ...(input === undefined ? {} : { input }),
+  })
 
 const connection = (groupRef: string): object => ({
   groupRef,
@@ -407,7 +414,9 @@ describe('apply', () => {
     const text = (await readFile(example, 'utf8')).replace('name: acme', `name: ${name}`)
     await writeFile(join(folder, 'example.yaml'), text)
     const env = { SF_CLIENT_ID: 'writeback-demo', SF_CLIENT_SECRET: 'demo-secret' }
-    const done = await apply(['-f', 'example.yaml'], { env })
+    // As a user does, in a process of its own.
+    const own = { cwd: folder, env: { ...environment(), ...env } }
+    const done = await cli(['apply', '-f', 'example.yaml'], own)
     expect(done.code, done.stderr).toBe(0)
     expect((await apply(['-f', 'example.yaml'], { env })).stdout).toBe('no changes\n')
     const key = (await readFile(join(folder, 'acme-billing.key'), 'utf8')).trim()

@@ -2,11 +2,11 @@ import { mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { Lane } from '../../src/contract/lane.ts'
 import type { Operation } from '../../src/contract/operation.ts'
 import { ADMIN_KEY, startService, type Service } from '../support/service.ts'
-import { cli, startCli, type CliOptions, type Ended, type Running } from './cli-process.ts'
+import { cli, cliHere, startCli, type CliOptions, type Ended, type Running } from './cli-process.ts'
 
 let service: Service
 let folder: string
@@ -30,9 +30,12 @@ afterAll(async () => {
   await rm(folder, { recursive: true, force: true })
 })
 
-/** Runs a command on the service under test. */
+/** Runs a command on the service under test, in this process. */
 const wb = (args: string[], options: CliOptions = {}): Promise<Ended> =>
-  cli(args, { ...options, env: { ...env, ...options.env } })
+  cliHere(args, { ...options, env: { ...env, ...options.env } })
+/** The same as a process of its own. */
+const wbProcess = (args: string[], input?: string): Promise<Ended> =>
+  cli(args, { env, ...(input === undefined ? {} : { input }) })
 const wbStart = (args: string[]): Running => startCli(args, { env })
 
 // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters -- it says what the test expects, as the callers' own casts would
@@ -50,12 +53,20 @@ const isInOrg = (name: string): boolean =>
 
 describe('write and status', () => {
   it('queues a record and prints its operation, which status follows to its end', async () => {
-    const queued = await wb(['write', 'Contact', contact('Ngata'), '--delay', '0.2', '--reference', 'row-1'])
+    const queued = await wbProcess([
+      'write',
+      'Contact',
+      contact('Ngata'),
+      '--delay',
+      '0.2',
+      '--reference',
+      'row-1',
+    ])
     expect(queued).toMatchObject({ code: 0, stderr: '' })
     const id = queued.stdout.trim()
     expect(id).toMatch(uuid)
     const [status, asJson] = await Promise.all([
-      wb(['status', id, '--wait']),
+      wbProcess(['status', id, '--wait']),
       wb(['status', id, '--wait', '--logs', '--json']),
     ])
     expect(status).toMatchObject({ code: 0, stderr: '' })
@@ -96,7 +107,7 @@ describe('write and status', () => {
   it('sends at once with --sync', async () => {
     const [good, bad] = await Promise.all([
       wb(['write', 'Contact', contact('AtOnce'), '--sync']),
-      wb(['write', 'Contact', '{"FirstName": "No"}', '--sync', '--json']),
+      wbProcess(['write', 'Contact', '{"FirstName": "No"}', '--sync', '--json']),
     ])
     expect(good).toMatchObject({ code: 0, stderr: '' })
     expect(good.stdout).toMatch(/^\S+ {2}succeeded {2}003\w{15}\n$/)
@@ -120,6 +131,18 @@ describe('write and status', () => {
     expect(several.stdout).toMatch(new RegExp(`^OPERATION .*\n${id} {2}in doubt {2}Contact`))
     expect(several.stderr).toContain('There is no operation 0197a3b2-6b1f-7c52-9a53-0d3f5f2b8c11.')
     for (const line of several.stdout.split('\n')) expect(line.length).toBeLessThanOrEqual(80)
+  })
+
+  it('is coloured on a terminal only', async () => {
+    vi.stubEnv('FORCE_COLOR', undefined)
+    const written = await wb(['write', 'Contact', contact('Coloured'), '--wait'])
+    const [id = ''] = written.stdout.split(' ')
+    expect(written.stdout).not.toContain('\u001b[')
+    const shown = await cliHere(['status', id], { env, isTerminal: true })
+    expect(shown.stdout).toContain('\u001b[32msucceeded\u001b[39m')
+    const asJson = await cliHere(['status', id, '--json'], { env, isTerminal: true })
+    expect(asJson.stdout).not.toContain('\u001b[')
+    vi.unstubAllEnvs()
   })
 
   it('repeats a call with the same key without writing twice', async () => {
@@ -175,7 +198,7 @@ describe('write and status', () => {
   })
 
   it('takes a record over several lines from standard input', async () => {
-    const done = await wb(['write', 'Contact', '--sync'], { input: '{\n  "LastName": "Spread"\n}\n' })
+    const done = await wbProcess(['write', 'Contact', '--sync'], '{\n  "LastName": "Spread"\n}\n')
     expect(done).toMatchObject({ code: 0, stderr: '' })
     expect(isInOrg('Spread')).toBe(true)
   })
@@ -250,13 +273,22 @@ describe('retry', () => {
     })
     expect(unsure).toMatchObject({ code: 2, stdout: '' })
     expect(unsure.stderr).toMatch(/^writeback: --yes is required where nobody can be asked/)
-    const done = await wb([...args, '--yes'])
-    expect(done).toMatchObject({ code: 0, stderr: '' })
+    // At the end of the input nobody has said yes.
+    for (const input of ['n\n', '']) {
+      const asked = await cliHere(args, { env, input, isTerminal: true })
+      expect(asked).toMatchObject({ code: 0, stdout: expect.not.stringContaining('again') as string })
+      expect(asked.stderr).toBe('Send 2 operations again? [y/N] Nothing was sent.\n')
+    }
+    const done = await cliHere(args, { env, input: 'yes\n', isTerminal: true })
+    expect(done).toMatchObject({ code: 0, stderr: 'Send 2 operations again? [y/N] ' })
     expect(done.stdout).toContain('2 operations sent again')
     for (const id of ids) {
       const { metadata } = await service.tenant.operation(id)
       expect(metadata.retry.attempts).toBe(2)
     }
+    const unasked = await wb([...args, '--yes'])
+    expect(unasked).toMatchObject({ code: 0, stderr: '' })
+    expect(unasked.stdout).toContain('2 operations sent again')
     const nothing = await wb(['retry', '--failed', '--code', 'NO_SUCH_CODE', '--yes'])
     expect(nothing).toMatchObject({ code: 0, stdout: 'Nothing to retry.\n' })
   })

@@ -6,7 +6,7 @@ import { demoHelp } from '../../src/cli/demo/options.ts'
 import { exitCodes, exitMeanings } from '../../src/cli/exit-codes.ts'
 import { clientVariables, serviceEnvironment, UsageError } from '../../src/cli/process.ts'
 import { loadConfig } from '../../src/config.ts'
-import { cli } from './cli-process.ts'
+import { cli, cliHere } from './cli-process.ts'
 
 const commands = [
   'serve migrate reencrypt apply connect keys write status tail lanes flush retry simulator demo',
@@ -57,8 +57,8 @@ describe('the help', () => {
 
   it('lists every command there is', async () => {
     const [all, asked, version, none] = await Promise.all([
-      cli(['--help']),
-      cli(['help', 'lanes']),
+      cliHere(['--help']),
+      cliHere(['help', 'lanes']),
       cli(['--version']),
       cli([]),
     ])
@@ -191,7 +191,7 @@ describe('options', () => {
     [['keys', 'make', '-p', 'x'], 'say what to do: list, create, revoke, not "make"'],
     [['apply'], '-f FILE is required'],
   ])('%j is refused before anything is done', async (args, message) => {
-    const { code, stdout, stderr } = await cli(args)
+    const { code, stdout, stderr } = await cliHere(args)
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' })
     expect(stderr).toContain(message)
   })

@@ -12,6 +12,7 @@ import {
 } from 'yaml'
 import { messageOf } from '../../kernel/errors.ts'
 import { pointerTo } from '../../kernel/json-pointer.ts'
+import type { Host } from '../process.ts'
 
 /** One document of a set-up file. */
 export interface Source {
@@ -40,13 +41,13 @@ export const sayIssue = ({ file, line, path, message }: SetupIssue): string =>
 /** Reads a file of YAML or JSON, of one document or several; what is wrong with it is noted, all at once. */
 export async function readSources(
   file: string,
-  env: NodeJS.ProcessEnv,
+  { env, stdin }: Pick<Host, 'env' | 'stdin'>,
   issues: SetupIssue[],
 ): Promise<Source[]> {
   const shown = file === '-' ? 'standard input' : file
   let text: string
   try {
-    text = file === '-' ? await textOf(process.stdin) : await readFile(file, 'utf8')
+    text = file === '-' ? await textOf(stdin) : await readFile(file, 'utf8')
   } catch (error) {
     issues.push({ file: shown, line: 1, path: '', message: `cannot be read: ${messageOf(error)}` })
     return []

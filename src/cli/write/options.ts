@@ -1,4 +1,5 @@
 import type { Input, Spec } from '../command.ts'
+import type { Host } from '../process.ts'
 import { groupOption, integrationOption, projectOption, serviceOptions } from '../target.ts'
 
 export const spec: Spec = {
@@ -67,7 +68,7 @@ export interface Given {
 }
 
 /** Reads the options; what is wrong with them is noted. */
-export function readGiven(input: Input): Given {
+export function readGiven(input: Input, { stdin }: Host): Given {
   const [object = null, record] = input.positionals
   const type = input.choice('type', ['create', 'update', 'upsert', 'delete'])
   const [file, externalId, reference] = [
@@ -78,7 +79,7 @@ export function readGiven(input: Input): Given {
   const isSync = input.flag('sync')
   const isLines = input.flag('lines') || object === null
   const group = object === null ? input.text('group') : input.required('group')
-  checkSource(input, { record, file })
+  checkSource(input, { record, file, isTyped: stdin.isTTY === true })
   checkKind(input, { object, type, externalId, isLines: input.flag('lines'), isSync })
   const key = input.text('idempotency-key')
   if (key !== undefined && !/^[\x21-\x7e]{1,200}$/.test(key))
@@ -104,10 +105,10 @@ export function readGiven(input: Input): Given {
 
 function checkSource(
   input: Input,
-  { record, file }: { record: string | undefined; file: string | undefined },
+  { record, file, isTyped }: { record: string | undefined; file: string | undefined; isTyped: boolean },
 ): void {
   if (record !== undefined && file !== undefined) input.issue('--file and a RECORD exclude each other')
-  if ((record ?? file ?? '-') === '-' && process.stdin.isTTY)
+  if ((record ?? file ?? '-') === '-' && isTyped)
     input.issue('RECORD is required: as an argument, with --file, or on standard input')
 }
 

@@ -1,4 +1,5 @@
 import { createReadStream } from 'node:fs'
+import type { Readable } from 'node:stream'
 import { messageOf } from '../../kernel/errors.ts'
 
 /** The longest line, in bytes: what one write may have. */
@@ -13,8 +14,8 @@ export interface Line {
 }
 
 /** The bytes of a file, or of standard input for `-`. An error names the file. */
-export async function* readBytes(file: string): AsyncGenerator<Buffer, void> {
-  const stream = file === '-' ? process.stdin : createReadStream(file)
+export async function* readBytes(file: string, stdin: Readable): AsyncGenerator<Buffer, void> {
+  const stream = file === '-' ? stdin : createReadStream(file)
   try {
     for await (const chunk of stream) yield chunk as Buffer
   } catch (error) {
