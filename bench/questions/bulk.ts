@@ -39,11 +39,11 @@ async function bulkOurs(bench: Bench): Promise<Contender> {
     connections: CONNECTIONS,
     writesPerCall: PER_CALL,
   } as const
-  await bench.load.run({ ...order, seconds: sized(bench, 3, 0.3) })
+  await bench.load.run({ ...order, seconds: sized(bench, 3, 0.2) })
   const round = async (): Promise<Round> => {
     await bench.server.settle()
     const cpu = startCpu({ service: ours.first.pid, database: bench.server.pid, load: bench.load.pid })
-    const result = await bench.load.run({ ...order, seconds: sized(bench, 6, 1) })
+    const result = await bench.load.run({ ...order, seconds: sized(bench, 6, 0.3) })
     const calls = Object.values(result.statuses).reduce((sum, times) => sum + times, 0)
     return {
       value: (result.count * PER_CALL) / result.seconds,
@@ -60,7 +60,7 @@ async function insertRows(bench: Bench): Promise<Contender> {
   bench.stops.add(database.drop)
   await migrate(database.sql, { logger: silentLogger })
   const args = {
-    rows: sized(bench, 200_000, 40_000),
+    rows: sized(bench, 200_000, 8_000),
     'per-transaction': PER_CALL,
     connections: CONNECTIONS,
   }

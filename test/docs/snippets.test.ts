@@ -41,9 +41,9 @@ const elsewhere: Record<string, string> = {
   'docs/guides/notifications.md': 'test/notify/guide.test.ts',
   'docs/guides/upgrading.md': 'test/docs/upgrading.test.ts',
   'docs/reference/metrics.md': 'test/metrics/documents.test.ts',
-  'docs/performance.md': 'test/bench/options.test.ts',
-  // A container engine is needed: tried by hand.
-  'docs/guides/production.md': 'docker-compose.yml',
+  'docs/performance.md': 'test/docs/bench.test.ts',
+  // With a container engine (npm run test:containers).
+  'docs/guides/production.md': 'test/docs/compose.test.ts',
 }
 
 let service: Service
