@@ -11,6 +11,7 @@ import { startSimulator, type Simulator } from '../../src/simulator/start.ts'
 import type { TestDatabase } from '../support/database.ts'
 import { startProcess, type ServiceProcess } from '../support/processes.ts'
 import { expectLanesTrue, refuseIllegalMoves } from '../support/queue-fixture.ts'
+import { waitUntil } from '../support/wait-until.ts'
 import {
   ADMIN_KEY,
   concurrently,
@@ -127,18 +128,31 @@ async function untilDone(
   }
 }
 
-/** How often it is in the org. */
-const timesInOrg = (index: number, target: string | undefined): number => {
-  const name = `fallback-${index}`
-  switch (kindOf(index)) {
-    case 'keyed create':
-      return simulator.org.find('Contact', 'LastName', name).length
-    case 'upsert':
-      return simulator.org.find('Lead', 'LastName', name).length
-    case 'update':
-      return simulator.org.record(target!)?.['Subject'] === name ? 1 : 0
-    case 'plain create':
-      return simulator.org.find('Account', 'Name', name).length
+/** How often each name is among the records of a kind. */
+function timesOfNames(): (index: number, target: string | undefined) => number {
+  const count = (object: string, field: string): Map<unknown, number> => {
+    const times = new Map<unknown, number>()
+    for (const { values } of simulator.org.table(object)!.live.values())
+      times.set(values[field], (times.get(values[field]) ?? 0) + 1)
+    return times
+  }
+  const [contacts, leads, accounts] = [
+    count('Contact', 'LastName'),
+    count('Lead', 'LastName'),
+    count('Account', 'Name'),
+  ]
+  return (index, target) => {
+    const name = `fallback-${index}`
+    switch (kindOf(index)) {
+      case 'keyed create':
+        return contacts.get(name) ?? 0
+      case 'upsert':
+        return leads.get(name) ?? 0
+      case 'update':
+        return simulator.org.record(target!)?.['Subject'] === name ? 1 : 0
+      case 'plain create':
+        return accounts.get(name) ?? 0
+    }
   }
 }
 
@@ -156,7 +170,7 @@ it('1,000 writes are each in the org exactly once, although the queue stalls, re
     project: tenant.projectId,
     integration: tenant.integrationId,
     timeoutMs: 10_000,
-    retry: { minDelayMs: 50, maxDelayMs: 500 },
+    retry: { minDelayMs: 100, maxDelayMs: 1_000 },
   })
   const targets: string[] = []
   for (let index = 0; index < WRITES; index += 1)
@@ -173,24 +187,23 @@ it('1,000 writes are each in the org exactly once, although the queue stalls, re
   const filled = await Promise.all(filling)
 
   let done = 0
-  let worker: ServiceProcess | undefined
+  let worker: Promise<ServiceProcess> | undefined
   let emptied: Promise<unknown> = Promise.resolve()
   const happenings: Record<number, () => Promise<unknown>> = {
     // it takes writes and does nothing with them
     [WRITES * 0.2]: () =>
-      (emptied = concurrently(filled, 10, ({ operationId }) => client.cancel(operationId))),
-    // it dies, comes back and works
-    [WRITES * 0.5]: async () => {
-      // A cancellation whose answer is lost is not made again by itself.
-      await emptied
-      await api.dieAndReturn()
-      worker = await start('worker')
-    },
-    // all of it dies in the middle of its work
-    [WRITES * 0.8]: async () => {
-      await worker?.end('SIGKILL')
-      await api.dieAndReturn()
-      await start('worker')
+      (emptied = concurrently(filled, 40, ({ operationId }) => client.cancel(operationId))),
+    // it works; a cancellation would come too late then
+    [WRITES * 0.3]: () => (worker = emptied.then(() => start('worker'))),
+    // all of it dies in the middle of its work, and comes back
+    [WRITES * 0.7]: async () => {
+      const working = await worker
+      await waitUntil(() => working!.lines.some(({ batchId }) => batchId !== undefined), {
+        timeoutMs: 20_000,
+        what: 'something that the worker sent',
+      })
+      await working?.end('SIGKILL')
+      await Promise.all([api.dieAndReturn(), start('worker')])
     },
   }
   const under: Promise<unknown>[] = []
@@ -205,6 +218,7 @@ it('1,000 writes are each in the org exactly once, although the queue stalls, re
   await Promise.all(under)
 
   expect(network.lost()).toBeGreaterThan(100)
+  const timesInOrg = timesOfNames()
   const times = outcomes.map((_, index) => timesInOrg(index, targets[index]))
   expect(times.slice(0, WRITES)).toEqual(Array.from({ length: WRITES }, () => 1))
   expect(outcomes.slice(0, WRITES).filter((outcome) => !outcome.success)).toEqual([])
