@@ -1,6 +1,7 @@
 import { createActions, type Actions } from './actions/actions.ts'
 import { callersReadRoutes, type ReadPort } from './api/compat/callers-reads.ts'
 import { floqerOptionRoutes } from './api/compat/floqer-options.ts'
+import { recordsQueryRoutes } from './api/compat/records-query.ts'
 import { reportPace } from './batcher/report-pace.ts'
 import type { SendingSession } from './batcher/sessions.ts'
 import type { Clock } from './kernel/clock.ts'
@@ -44,5 +45,5 @@ export function wireActions({ pace, installation, ...rest }: ActionsOptions): Re
     note: ({ answer, ...call }) => reportPace(pace, { ...call, answers: [answer] }),
   })
   const port = { actions, installation }
-  return { actions, routes: [callersReadRoutes(port), floqerOptionRoutes(port)] }
+  return { actions, routes: [callersReadRoutes(port), recordsQueryRoutes(port), floqerOptionRoutes(port)] }
 }

@@ -32,10 +32,11 @@ export interface Actions {
   /**
    * One page of a query.
    *
+   * @param path JSON pointer of the statement, for the issue when the provider refuses it; default `/soql`
    * @throws {WritebackError} INVALID_REQUEST with the provider's words, NO_WORKING_CONNECTION,
    *   PROVIDER_UNREACHABLE or PROVIDER_TIMEOUT
    */
-  query: (target: ReadTarget, asked: QueryAsked, timeMs: number) => Promise<QueryPage>
+  query: (target: ReadTarget, asked: QueryAsked, timeMs: number, path?: string) => Promise<QueryPage>
   /**
    * Passes a call on and answers as the provider does, whatever the status.
    *
@@ -63,7 +64,7 @@ export function createActions(caller: Caller): Actions {
   const descriptions = createDescriptions(caller, cut.signal)
   const within = (timeMs: number): Deadline => new Deadline(caller.clock, timeMs, cut.signal)
   return {
-    query: (target, asked, timeMs) => query(caller, target, asked, within(timeMs)),
+    query: (target, asked, timeMs, path = '/soql') => query(caller, target, asked, path, within(timeMs)),
     call: (target, call, timeMs) => passOn(caller, descriptions, target, call, within(timeMs)),
     objects: (target, timeMs) => writableObjects(descriptions, target, within(timeMs)),
     fields: (target, objectName, path, timeMs) =>
@@ -77,6 +78,7 @@ async function query(
   caller: Caller,
   target: ReadTarget,
   asked: QueryAsked,
+  path: string,
   deadline: Deadline,
 ): Promise<QueryPage> {
   const answer = await runCall(caller, target.id, deadline, (provider, session, limits) =>
@@ -84,7 +86,7 @@ async function query(
   )
   if (answer.kind === 'read') return answer.value
   if (answer.kind === 'refused' && answer.errorClass === 'permanent')
-    throw refusedInput('soql' in asked ? '/soql' : '/nextRecordsUrl', answer.errors)
+    throw refusedInput('soql' in asked ? path : '/nextRecordsUrl', answer.errors)
   throw readFailed(answer)
 }
 

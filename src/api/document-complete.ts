@@ -10,7 +10,7 @@ const tagTexts: Record<string, string> = {
   'Reading from the org':
     'Queries, calls of the org’s own API, lists of what it has: answered by it at once.',
   'Engagement interactions': 'Interactions with their attendees and topics, each written as one.',
-  iDialogue: 'Records in, in the shape of scripts of iDialogue rooms.',
+  iDialogue: 'Records in and queries, in the shape of scripts of iDialogue rooms.',
   Callers: 'Records in, one or many, as the actions of Callers have them.',
   Floqer: 'Records in, as Floqer’s action has them.',
   'Following a write': 'What became of writes.',

@@ -21,6 +21,13 @@ const textOrNull = (maxLength: number, description: string, examples: string[] =
     }),
   )
 
+/** What scripts say of where they run. */
+export const echoed = {
+  orgId: textOrNull(255, 'Echoed.'),
+  roomId: textOrNull(255, 'Echoed.'),
+  origin: textOrNull(2_048, 'Echoed.'),
+}
+
 const Fields = Type.Unsafe<Record<string, unknown>>({
   type: 'object',
   additionalProperties: true,
@@ -70,9 +77,7 @@ export const RecordsRequest = Type.Object(
       "A procedure of the object in the installation's configuration: it says which fields may be given, which are set, and how is written.",
       ['SelectQuote'],
     ),
-    orgId: textOrNull(255, 'Echoed.'),
-    roomId: textOrNull(255, 'Echoed.'),
-    origin: textOrNull(2_048, 'Echoed.'),
+    ...echoed,
     mode: WriteRequest.properties.mode,
     variables: WriteRequest.properties.variables,
     reference: WriteRequest.properties.reference,
@@ -108,6 +113,12 @@ export const RecordsQuery = Type.Object(
 )
 
 const asGiven = { description: 'As given.' }
+/** The same in an answer. */
+export const echoes = {
+  orgId: Type.Optional(Type.Unknown(asGiven)),
+  roomId: Type.Optional(Type.Unknown(asGiven)),
+  origin: Type.Optional(Type.Unknown(asGiven)),
+}
 
 const RecordsResult = Type.Object(
   {
@@ -135,9 +146,7 @@ export const RecordsAnswer = Type.Object(
     errors: Type.Array(Type.String(), {
       description: 'All that went wrong, each with the place in the request: a JSON pointer.',
     }),
-    orgId: Type.Optional(Type.Unknown(asGiven)),
-    roomId: Type.Optional(Type.Unknown(asGiven)),
-    origin: Type.Optional(Type.Unknown(asGiven)),
+    ...echoes,
     storedProcedure: Type.Optional(Type.Unknown(asGiven)),
     method: Type.Optional(Type.Unknown(asGiven)),
     type: Type.Optional(Type.Unknown(asGiven)),

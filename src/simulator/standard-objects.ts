@@ -211,6 +211,26 @@ const opportunity = (): ObjectInput => ({
   ],
 })
 
+const quote = (): ObjectInput => ({
+  name: 'Quote',
+  keyPrefix: '0Q0',
+  fields: [
+    text('Name', 255, required),
+    text('QuoteNumber', 40, { autoNumber: true, ...readOnly, nillable: false, defaultedOnCreate: true }),
+    lookup('OpportunityId', ['Opportunity'], { ...required, updateable: false }),
+    picklist('Status', [
+      ...['Draft', 'Needs Review', 'In Review', 'Approved'],
+      ...['Rejected', 'Presented', 'Accepted', 'Denied'],
+    ]),
+    { name: 'ExpirationDate', type: 'date' },
+    // The sum as the document of the scripts reads it; given here, where quotes have no lines to add up.
+    money('TotalAmount'),
+    lookup('ContactId', ['Contact']),
+    longText('Description'),
+    owner(),
+  ],
+})
+
 const supportCase = (): ObjectInput => ({
   name: 'Case',
   keyPrefix: '500',
@@ -292,12 +312,12 @@ const user = (): ObjectInput => ({
 })
 
 /**
- * The objects of a fresh org: six standard ones, a custom one and those of engagement interactions, all with the
+ * The objects of a fresh org: seven standard ones, a custom one and those of engagement interactions, all with the
  * common fields and rules, and User.
  */
 export const standardObjects = (): ObjectInput[] => [
   ...[
-    ...[account(), contact(), lead(), opportunity(), supportCase(), task(), invoice()],
+    ...[account(), contact(), lead(), opportunity(), quote(), supportCase(), task(), invoice()],
     ...engagementObjects(),
   ].map((object) => ({
     ...object,

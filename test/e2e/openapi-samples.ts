@@ -428,6 +428,20 @@ export const samples: Record<string, Make> = {
       { path, body: { groupRef: 'nobody', soql }, status: 404 },
     ]
   },
+  'POST /v1/projects/{project}/integrations/{integration}/query': (world) => {
+    const { groupRef } = world.tenant
+    const path = `${world.integration}/query`
+    const query = "SELECT Id, LastName FROM Contact WHERE LastName = '{{ name }}'"
+    const room = { orgId: null, roomId: 'room' }
+    return [
+      { path, body: { groupRef, ...room, query, variables: { name: 'Sample' } }, status: 200 },
+      { path: `${path}?groupRef=${groupRef}`, body: { query: 'SELECT Id FROM Contact' }, status: 200 },
+      { path, body: { groupRef, ...room, query: 'SELECT Nope__c FROM Contact' }, status: 400 },
+      { path, body: { groupRef, orgId: 1, query: 'DELETE FROM Contact', nonsense: 1 }, status: 400 },
+      { path, body: { groupRef: 'nobody', query }, status: 404 },
+      { path, body: '{', status: 400 },
+    ]
+  },
   'POST /v1/projects/{project}/integrations/{integration}/actions/custom-api-call': (world) => {
     const { groupRef } = world.tenant
     const path = `${world.integration}/actions/custom-api-call`

@@ -34,7 +34,6 @@ export async function startRecords(objects?: Record<string, unknown>): Promise<R
       { name: 'CustomerSelectedQuote__c', type: 'reference', referenceTo: ['Quote'] },
     ],
   })
-  org.defineObject({ name: 'Quote', keyPrefix: '0Q0', fields: [text('Name')] })
   const path = `/v1/projects/${tenant.projectId}/integrations/${tenant.integrationId}/records`
   return {
     ...service,

@@ -3,7 +3,7 @@ import type { RecordsAnswer } from '../../src/contract/records.ts'
 import { expectLanesTrue } from '../support/queue-fixture.ts'
 import { ADMIN_KEY, caller, createTenant, type Call } from '../support/service.ts'
 import { startRecords, type RecordsService } from './records-calls.ts'
-import { runScript } from './room-script.ts'
+import { queryQuotes, startRoomServer, updateSelectedQuote } from './room-script.ts'
 
 let service: RecordsService
 beforeAll(async () => {
@@ -28,12 +28,12 @@ describe('the example of the document', () => {
   it('updates the opportunity as it is printed, and shows what it is told', async () => {
     const { app, tenant, simulator, path } = service
     const { org } = simulator
-    const selectedQuoteId = org.create('Quote', { Name: 'Q-1' })
     const masterRecordId = opportunity()
+    const selectedQuoteId = org.create('Quote', { Name: 'Q-1', OpportunityId: masterRecordId })
     const room = { url: `${app.url}${path}?groupRef=${tenant.groupRef}#`, masterRecordId }
     const sent = { type: 'Opportunity', fields: { CustomerSelectedQuote__c: selectedQuoteId } }
 
-    const refused = await runScript({ ...room, sessionId: 'Bearer nobodys' }, selectedQuoteId)
+    const refused = await updateSelectedQuote({ ...room, sessionId: 'Bearer nobodys' }, selectedQuoteId)
     expect(refused).toMatchObject([
       'handled',
       { message: 'The API key is not valid.', errors: [anyText], status: 401, code: 'UNAUTHENTICATED' },
@@ -41,7 +41,7 @@ describe('the example of the document', () => {
     expect(org.record(masterRecordId)).not.toHaveProperty('CustomerSelectedQuote__c', selectedQuoteId)
 
     const sessionId = `Bearer ${ADMIN_KEY}`
-    const [shown, answer] = await runScript({ ...room, sessionId }, selectedQuoteId)
+    const [shown, answer] = await updateSelectedQuote({ ...room, sessionId }, selectedQuoteId)
     expect([shown, answer]).toEqual([
       'rendered',
       {
@@ -60,6 +60,44 @@ describe('the example of the document', () => {
       resource: 'Opportunity',
       status: 'success',
     })
+  })
+
+  it('finds the quotes of the opportunity and updates it with one of them, by one url', async () => {
+    const { app, tenant, simulator, path } = service
+    const { org } = simulator
+    const masterRecordId = opportunity()
+    const sums: Record<string, number> = { 'Q-12': 1450.5, 'Q-24': 2700 }
+    for (const [Name, TotalAmount] of Object.entries(sums))
+      org.create('Quote', { Name, TotalAmount, OpportunityId: masterRecordId })
+    org.create('Quote', { Name: 'Q-other', OpportunityId: opportunity() })
+    const integration = `${app.url}${path.replace(/\/records$/, '')}`
+    const server = await startRoomServer(integration, tenant.groupRef, `Bearer ${ADMIN_KEY}`)
+    try {
+      const room = { url: server.url, sessionId: 'the session of the page', masterRecordId }
+      const [shown, answer] = await queryQuotes(room)
+      expect([shown, answer]).toEqual([
+        'rendered',
+        {
+          success: true,
+          message: null,
+          errors: [],
+          totalSize: 2,
+          done: true,
+          records: Object.entries(sums).map(([Name, TotalAmount]) => ({
+            attributes: { type: 'Quote', url: expect.stringMatching(/\/sobjects\/Quote\/0Q0/) as string },
+            Id: anyText,
+            Name,
+            TotalAmount,
+          })),
+        },
+      ])
+      const { Id } = (answer as { records: { Id: string }[] }).records[1]!
+      expect(await updateSelectedQuote(room, Id)).toMatchObject(['rendered', { success: true }])
+      expect(org.record(Id)).toMatchObject({ Name: 'Q-24' })
+      expect(org.record(masterRecordId)).toMatchObject({ CustomerSelectedQuote__c: Id })
+    } finally {
+      await server.close()
+    }
   })
 
   it('answers with every value of the request that the document says is answered', async () => {

@@ -1,3 +1,6 @@
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { runInNewContext } from 'node:vm'
 
 /**
@@ -5,6 +8,23 @@ import { runInNewContext } from 'node:vm'
  * `xmlhttp.open(` and the closing braces; `handle` and `render` stand where its comments do.
  */
 const printed = `
+function queryQuotes(){
+var queryURL = roomContext.url + '/query';
+var queryRequest = {};
+queryRequest.query = "SELECT Id, Name, TotalAmount FROM Quote WHERE OpportunityId='" + roomContext.masterRecordId + "' LIMIT 100";
+var xmlhttp = new XMLHttpRequest();
+xmlhttp.open("POST", queryURL );
+xmlhttp.setRequestHeader("Content-Type", "application/json" );
+xmlhttp.setRequestHeader("Authorization", roomContext.sessionId );
+xmlhttp.send(JSON.stringify( queryRequest ) );
+xmlhttp.onreadystatechange = function() {
+if ( xmlhttp.readyState === 4) {
+var data = JSON.parse( xmlhttp.response );
+// Render response
+render( data );
+}
+}
+}
 function updateSelectedQuote( selectedQuoteId ){
 var updateURL = roomContext.url + '/records';
 var opportunityRecord = {};
@@ -82,10 +102,42 @@ class XMLHttpRequest {
   }
 }
 
-/** Runs the script for a quote, and tells what it shows. */
-export const runScript = (roomContext: RoomContext, selectedQuoteId: string): Promise<Shown> =>
+/**
+ * The server of a room, of the page's own origin: passes calls on to an integration, with what the page does not
+ * know, the group and the key.
+ */
+export async function startRoomServer(integration: string, groupRef: string, authorization: string) {
+  const server = createServer((request, response) => {
+    const passOn = async (): Promise<void> => {
+      const answer = await fetch(`${integration}${request.url}?groupRef=${groupRef}`, {
+        method: 'POST',
+        headers: { 'content-type': String(request.headers['content-type']), authorization },
+        body: await text(request),
+      })
+      response.writeHead(answer.status, { 'content-type': 'application/json' }).end(await answer.text())
+    }
+    void passOn().catch(() => response.destroy())
+  })
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    close: async (): Promise<void> => {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+    },
+  }
+}
+
+/** Has the script ask for the quotes of its opportunity, and tells what it shows. */
+export const queryQuotes = (roomContext: RoomContext): Promise<Shown> => run(roomContext, 'queryQuotes()')
+
+/** Has the script select a quote, and tells what it shows. */
+export const updateSelectedQuote = (roomContext: RoomContext, selectedQuoteId: string): Promise<Shown> =>
+  run(roomContext, `updateSelectedQuote(${JSON.stringify(selectedQuoteId)})`)
+
+const run = (roomContext: RoomContext, call: string): Promise<Shown> =>
   new Promise((resolve, reject) => {
-    runInNewContext(`${printed}\nupdateSelectedQuote(${JSON.stringify(selectedQuoteId)})`, {
+    runInNewContext(`${printed}\n${call}`, {
       roomContext,
       XMLHttpRequest: class extends XMLHttpRequest {
         constructor() {

@@ -107,6 +107,10 @@ const table: Record<string, Row> = {
     scopes: ['read'],
     body: ({ tenant }) => ({ groupRef: tenant.groupRef, soql: 'SELECT Id FROM Contact LIMIT 1' }),
   },
+  'POST /v1/projects/{project}/integrations/{integration}/query': {
+    scopes: ['read'],
+    body: ({ tenant }) => ({ groupRef: tenant.groupRef, query: 'SELECT Id FROM Contact LIMIT 1' }),
+  },
   'POST /v1/projects/{project}/integrations/{integration}/actions/custom-api-call': {
     scopes: ['read'],
     body: ({ tenant }) => ({ groupRef: tenant.groupRef, method: 'GET', endpoint: '/limits' }),
@@ -522,7 +526,7 @@ describe("with a key of one project, another's things", () => {
     const many = await send(ours.keys.all, bulk, places, table[bulk]!.body!(theirs))
     expect(many.body).toMatchObject({ results: [{ problem: { status: 404, code: 'NOT_FOUND' } }] })
     expect(leaks(many.sent, many.body)).toEqual([])
-    for (const way of ['records', 'actions/salesforce_upsert_record']) {
+    for (const way of ['records', 'query', 'actions/salesforce_upsert_record']) {
       const route = `POST /v1/projects/{project}/integrations/{integration}/${way}`
       const answer = await send(ours.keys.all, route, places, table[route]!.body!(theirs))
       expect([answer.status, leaks(answer.sent, answer.body)]).toEqual([404, []])

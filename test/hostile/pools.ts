@@ -189,8 +189,12 @@ const interactions = (groupRefs: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
       ...mode,
     }))
 
-/** Bodies of queries that are mostly in order. */
-const queries = (groupRefs: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
+/**
+ * Bodies of queries that are mostly in order.
+ *
+ * @param name the member that holds the statement
+ */
+const queries = (groupRefs: fc.Arbitrary<string>, name: 'soql' | 'query'): fc.Arbitrary<unknown> =>
   fc
     .tuple(
       groupRefs,
@@ -206,7 +210,7 @@ const queries = (groupRefs: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
       ),
       value,
     )
-    .map(([groupRef, soql, a]) => ({ groupRef, soql, variables: { a } }))
+    .map(([groupRef, statement, a]) => ({ groupRef, [name]: statement, variables: { a } }))
 
 /** Custom calls that are mostly in order, and would reach nothing but the org. */
 const customCalls = (groupRefs: fc.Arbitrary<string>): fc.Arbitrary<unknown> =>
@@ -251,7 +255,8 @@ function bodiesFor(tenant: Tenant, other: Tenant, simulatorUrl: string): Known {
   return {
     'title WriteRequest': writes(groupRefs),
     'title BulkWrite': bulkWrites(groupRefs),
-    'title QueryRequest': queries(groupRefs),
+    'title QueryRequest': queries(groupRefs, 'soql'),
+    'title ScriptQuery': queries(groupRefs, 'query'),
     'title EngagementRequest': interactions(groupRefs),
     'title CustomCallRequest': customCalls(groupRefs),
     'title ObjectOptionsRequest': groupRefs.map((groupRef) => ({ groupRef })),

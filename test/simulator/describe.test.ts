@@ -10,7 +10,16 @@ describe('describe', () => {
     expect(body).toMatchObject({ encoding: 'UTF-8', maxBatchSize: 200 })
     const { sobjects } = body as { sobjects: { name: string }[] }
     expect(sobjects.map((object) => object.name)).toEqual(
-      expect.arrayContaining(['Account', 'Contact', 'Lead', 'Opportunity', 'Case', 'Task', 'Invoice__c']),
+      expect.arrayContaining([
+        'Account',
+        'Contact',
+        'Lead',
+        'Opportunity',
+        'Quote',
+        'Case',
+        'Task',
+        'Invoice__c',
+      ]),
     )
     expect(sobjects.find((object) => object.name === 'Invoice__c')).toMatchObject({
       label: 'Invoice',

@@ -86,33 +86,58 @@ export function callersReadRoutes(port: ReadPort): FastifyPluginAsync {
 }
 
 async function runQuery(port: ReadPort, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
+  const { groupRef, soql, ...rest } = (request.body ?? {}) as QueryRequest
+  const page = await fetchPage(port, request, groupRef, { name: 'soql', text: soql, ...rest })
+  return reply.type('application/json; charset=utf-8').send(page)
+}
+
+/** A query as the body of a call gives it, checked or not. */
+export interface GivenQuery extends Pick<QueryRequest, 'nextRecordsUrl' | 'variables'> {
+  /** The member of the body that holds the statement. */
+  name: string
+  text: string | undefined
+}
+
+/**
+ * The page of a query that a call asks for: its JSON text, in which no number has lost a digit.
+ *
+ * @param found issues that the call has besides those of its schema, its headers and its query
+ * @throws {WritebackError} INVALID_REQUEST with every issue, NOT_FOUND, and what the action throws
+ */
+export async function fetchPage(
+  port: ReadPort,
+  request: FastifyRequest,
+  groupRef: string,
+  given: GivenQuery,
+  found: readonly Issue[] = [],
+): Promise<string> {
   const issues = schemaIssuesOf(request)
   const { timeMs, issues: headerIssues } = readCallHeaders(request)
-  const body = (request.body ?? {}) as QueryRequest
-  const read = readQuery(body)
-  addIssues(issues, [...read.issues, ...headerIssues])
+  const read = readQuery(given)
+  addIssues(issues, [...found, ...read.issues, ...headerIssues])
   if (issues.length > 0) throw invalidInput(issues)
-  const target = await findInstallation(port, integrationOf(request).id, body.groupRef)
-  const page = await port.actions.query(target, read.asked, timeMs)
-  return reply.type('application/json; charset=utf-8').send(page.json)
+  const target = await findInstallation(port, integrationOf(request).id, groupRef)
+  const page = await port.actions.query(target, read.asked, timeMs, `/${given.name}`)
+  return page.json
 }
 
 /** What to ask for; with issues, nothing. */
-function readQuery({ soql, nextRecordsUrl, variables: given }: Partial<QueryRequest>) {
+function readQuery({ name, text, nextRecordsUrl, variables: given }: GivenQuery) {
   const { variables, issues } = readVariables(given)
+  const path = `/${name}`
   const asked = { soql: '' }
-  if (soql === undefined && nextRecordsUrl === undefined)
-    issues.push({ path: '/soql', message: 'is required, or nextRecordsUrl' })
-  if (soql !== undefined && nextRecordsUrl !== undefined)
-    issues.push({ path: '/nextRecordsUrl', message: 'must not be given together with soql' })
+  if (text === undefined && nextRecordsUrl === undefined)
+    issues.push({ path, message: 'is required, or nextRecordsUrl' })
+  if (text !== undefined && nextRecordsUrl !== undefined)
+    issues.push({ path: '/nextRecordsUrl', message: `must not be given together with ${name}` })
   if (typeof nextRecordsUrl === 'string')
     return { asked: { nextRecordsUrl }, issues: [...issues, ...pageIssues(nextRecordsUrl)] }
-  if (typeof soql !== 'string') return { asked, issues }
-  const values = variables === null ? null : new Map([...variables].map(([name, { value }]) => [name, value]))
-  const inserted = insertVariables(soql, values, '/soql', MAX_SOQL)
+  if (typeof text !== 'string') return { asked, issues }
+  const values = variables === null ? null : new Map([...variables].map(([key, { value }]) => [key, value]))
+  const inserted = insertVariables(text, values, path, MAX_SOQL)
   issues.push(...inserted.issues)
   const fault = inserted.issues.length > 0 ? null : statementFault(inserted.soql)
-  if (fault !== null) issues.push({ path: '/soql', message: fault })
+  if (fault !== null) issues.push({ path, message: fault })
   return { asked: { soql: inserted.soql }, issues }
 }
 

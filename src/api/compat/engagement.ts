@@ -19,7 +19,7 @@ const description = `Writes an engagement interaction with its attendees, topics
 
 Asynchronous interactions travel up to 25 together; each counts as an API call of the org all the same. None is undone with another, so \`allOrNone\` is refused. The resource takes no headers, so none can be given.
 
-An interaction whose answer was lost is in doubt (\`OUTCOME_UNKNOWN\`), unless it has an \`externalIdentifierId\`: then it is looked up. It has succeeded if the org has one of that id; it is sent again only if there is none 10 minutes later, and is in doubt if the org cannot tell. A synchronous call looks it up within its time and leaves it to the queue then (\`STILL_TRYING\`). Interactions of one \`externalIdentifierId\` are written one after the other, in the order of their acceptance.`
+An interaction whose answer was lost is in doubt (\`OUTCOME_UNKNOWN\`), unless it has an \`externalIdentifierId\`: then it is looked up. It has succeeded if the org has one of that id, made since it was sent; it is sent again only if there is none 10 minutes later, and is in doubt if the org cannot tell, or has only an older one. A synchronous call looks it up within its time and leaves it to the queue then (\`STILL_TRYING\`). Interactions of one \`externalIdentifierId\` are written one after the other, in the order of their acceptance.`
 
 const answers = {
   200: {

@@ -1,4 +1,3 @@
-import type { Problem } from '../../contract/problem.ts'
 import type { RecordsAnswer } from '../../contract/records.ts'
 import type { Issue, WritebackError } from '../../kernel/errors.ts'
 import type { NowOutcome, NowRecord } from '../../model/now-outcome.ts'
@@ -7,7 +6,7 @@ import { normaliseRecordId } from '../../model/salesforce-id.ts'
 import type { Answer, AnswerShape } from '../ampersand/keyed-write.ts'
 import { toAnswer, type AnsweredOperation } from '../ampersand/write-answer.ts'
 import { statusOf } from '../error-handler.ts'
-import { isObject } from './records-body.ts'
+import { echoOf, errorsOf, isObject, placed } from './scripts.ts'
 
 type Result = RecordsAnswer['records'][number]
 
@@ -22,11 +21,7 @@ export const recordsShape = (body: unknown): Required<AnswerShape> => ({
 
 function envelope(body: unknown, part: Omit<RecordsAnswer, (typeof echoed)[number]>): RecordsAnswer {
   const { success, message, errors, ...rest } = part
-  const given = isObject(body) ? body : {}
-  const echo = Object.fromEntries(
-    echoed.filter((name) => given[name] !== undefined).map((name) => [name, given[name]]),
-  )
-  return { success, message, errors, ...echo, ...rest }
+  return { success, message, errors, ...echoOf(body, echoed), ...rest }
 }
 
 const recordsOf = (body: unknown): unknown[] => {
@@ -93,14 +88,14 @@ function otherRecord(named: unknown, written: string | null): string | null {
 
 /** The envelope of a call that was refused or ended without an outcome. */
 export function errorAnswer(body: unknown, error: WritebackError): Answer {
-  const { issues, operationId, code, message, remedy } = error
+  const { issues, operationId, code, message } = error
   const ofRecords = Map.groupBy(issues ?? [], ({ path }) => /^\/records\/\d+(?=\/|$)/.exec(path)?.[0])
   return {
     status: error.status ?? statusOf(code),
     body: envelope(body, {
       success: false,
       message,
-      errors: issues?.map(placed) ?? [sentences(message, remedy)],
+      errors: errorsOf(error),
       records: recordsOf(body).map((given, index) => {
         const base = `/records/${index}`
         return refused(given, base, ofRecords.get(base) ?? [], message)
@@ -110,17 +105,6 @@ export function errorAnswer(body: unknown, error: WritebackError): Answer {
     }),
   }
 }
-
-/** A problem with what scripts read of an answer: without a `success` of false they would take it for one. */
-export const scriptProblem = (problem: Problem) => {
-  const { detail, remedy } = problem
-  return { ...problem, success: false, message: detail, errors: [sentences(detail, remedy)], records: [] }
-}
-
-const sentences = (message: string, remedy: string | undefined): string =>
-  remedy === undefined ? message : `${message} ${remedy}`
-
-const placed = ({ path, message }: Issue): string => (path === '' ? message : `${path} ${message}`)
 
 /** @param whole why the call as a whole has no outcome: that of a record without issues of its own, too */
 function refused(given: unknown, base: string, issues: readonly Issue[], whole: string): Result {

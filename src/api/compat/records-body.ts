@@ -4,6 +4,7 @@ import { pointerTo } from '../../kernel/json-pointer.ts'
 import { normaliseRecordId } from '../../model/salesforce-id.ts'
 import type { BatchEntry, WriteBody } from '../../ingest/write-body.ts'
 import { fieldNameIssues } from './field-name.ts'
+import { isObject, textOf } from './scripts.ts'
 
 /*
  * The records call's body as the write call's. A record's `id`, `name` and `fields` become one record; what
@@ -35,10 +36,6 @@ interface ReadRecord {
   places: Places
   issues: Issue[]
 }
-
-export const isObject = (value: unknown): value is JsonObject =>
-  typeof value === 'object' && value !== null && !Array.isArray(value)
-const textOf = (value: unknown): string | null => (typeof value === 'string' && value !== '' ? value : null)
 
 const types: Record<string, WriteBody['type'] | undefined> = {
   INSERT: 'create',

@@ -1,11 +1,10 @@
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import Type from 'typebox'
 import { IntegrationPath } from '../../contract/fields.ts'
-import type { Problem } from '../../contract/problem.ts'
 import { MAX_RECORDS, RecordsAnswer, RecordsQuery, RecordsRequest } from '../../contract/records.ts'
 import { WriteAccepted } from '../../contract/write-answers.ts'
 import { WriteHeaders } from '../../contract/write.ts'
-import { isWritebackError, type Issue } from '../../kernel/errors.ts'
+import type { Issue } from '../../kernel/errors.ts'
 import { MAX_REQUEST } from '../../model/write.ts'
 import { acceptWrite } from '../../ingest/accept.ts'
 import { examine, refuse, type Examined } from '../../ingest/examine.ts'
@@ -15,9 +14,10 @@ import { checkRoomFor, findInstallation, makeWrite, type WritePort } from '../am
 import { readCallHeaders } from '../ampersand/write-request.ts'
 import { integrationOf, requireScope } from '../auth.ts'
 import { problems } from '../openapi.ts'
-import { errorAnswer, scriptProblem, recordsShape } from './records-answer.ts'
+import { errorAnswer, recordsShape } from './records-answer.ts'
 import { readRecordsBody, type RecordsBody } from './records-body.ts'
 import { eachPlaceOnce, schemaIssuesOf } from '../issues.ts'
+import { forScripts, inEnvelope, readGroup } from './scripts.ts'
 import { translated } from './translated.ts'
 
 /** The most fields that a procedure refuses by name at once. */
@@ -31,27 +31,24 @@ An UPSERT is keyed by \`externalField\`, whose value stands in \`fields\`; a rec
 
 With \`storedProcedure\` the records are written as the installation's configuration has it under that name. With \`mode\` \`asynchronous\`, the caller's or the procedure's, the answer is an operation to follow.`
 
-const envelopeOf = (text: string) => ({
-  description: text,
-  content: { 'application/json': { schema: RecordsAnswer } },
-})
-
 const answers = {
   200: {
     description: 'What came of each record; of an asynchronous call, the operation to follow.',
     content: { 'application/json': { schema: Type.Union([RecordsAnswer, WriteAccepted]) } },
   },
-  400: envelopeOf('The call has issues; nothing was written.'),
-  403: envelopeOf("The installation's configuration does not list the object; nothing was written."),
-  404: envelopeOf('There is no installation for the group; nothing was written.'),
-  409: envelopeOf('The first call with this idempotency key is still running.'),
-  422: envelopeOf('The idempotency key belongs to another request; nothing was written.'),
-  424: envelopeOf('The installation has no working connection; nothing was written.'),
-  429: envelopeOf('Too much is queued; nothing was written.'),
-  500: envelopeOf('Something failed inside the service.'),
-  502: envelopeOf('The provider could not be reached, or its answer was cut off: see `code`.'),
-  503: envelopeOf('The database is not available, or the service is stopping; nothing was written.'),
-  504: envelopeOf('There was no outcome in time: see `code`.'),
+  ...inEnvelope(RecordsAnswer, {
+    400: 'The call has issues; nothing was written.',
+    403: "The installation's configuration does not list the object; nothing was written.",
+    404: 'There is no installation for the group; nothing was written.',
+    409: 'The first call with this idempotency key is still running.',
+    422: 'The idempotency key belongs to another request; nothing was written.',
+    424: 'The installation has no working connection; nothing was written.',
+    429: 'Too much is queued; nothing was written.',
+    500: 'Something failed inside the service.',
+    502: 'The provider could not be reached, or its answer was cut off: see `code`.',
+    503: 'The database is not available, or the service is stopping; nothing was written.',
+    504: 'There was no outcome in time: see `code`.',
+  }),
   ...problems,
 }
 
@@ -62,9 +59,7 @@ export function recordsRoutes(port: WritePort): FastifyPluginAsync {
       '/projects/:project/integrations/:integration/records',
       {
         onRequest: requireScope('write'),
-        attachValidation: true,
-        errorHandler: answerError,
-        preSerialization: (_, reply, answer) => Promise.resolve(forScripts(reply, answer)),
+        ...forScripts(errorAnswer),
         schema: {
           operationId: 'writeRecords',
           summary: 'Write records as scripts of iDialogue rooms do',
@@ -81,23 +76,6 @@ export function recordsRoutes(port: WritePort): FastifyPluginAsync {
     )
     return Promise.resolve()
   }
-}
-
-/** A problem as scripts can read it, too: they look at nothing but its members. */
-const forScripts = (reply: FastifyReply, answer: unknown): unknown =>
-  String(reply.getHeader('content-type')).startsWith('application/problem+json')
-    ? scriptProblem(answer as Problem)
-    : answer
-
-/** Answers in the envelope what is thrown once the body is there to be repeated. */
-function answerError(thrown: unknown, request: FastifyRequest, reply: FastifyReply): void {
-  const isRead = request.body !== undefined || isWritebackError(thrown, 'INVALID_REQUEST')
-  if (request.access === null || !isRead) throw thrown
-  const error = request.server.toError(thrown)
-  request.failure = thrown
-  if (error.retryAfter !== undefined) reply.header('retry-after', String(Math.ceil(error.retryAfter)))
-  const { status, body } = errorAnswer(request.body, error)
-  void reply.status(status).send(body)
 }
 
 async function writeRecords(
@@ -139,18 +117,6 @@ async function writeRecords(
       )
     },
   })
-}
-
-/** The group, which the query may name in place of the body. */
-function readGroup(query: unknown, own: string | null): { groupRef: string; issues: Issue[] } {
-  const { groupRef: asked } = query as { groupRef?: unknown }
-  const given = typeof asked === 'string' && asked !== '' ? asked : null
-  const groupRef = own ?? given ?? ''
-  if (groupRef === '')
-    return { groupRef, issues: [{ path: '/groupRef', message: 'is required, here or in the query' }] }
-  const differs = given !== null && given !== groupRef
-  const message = 'is not the same as groupRef in the body'
-  return { groupRef, issues: differs ? [{ path: '/query/groupRef', message }] : [] }
 }
 
 /** What the installation's configuration says of a call that names a procedure. */
