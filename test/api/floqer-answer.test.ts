@@ -9,9 +9,9 @@ const answerTo = (record: NowRecord, url: string | null = 'https://acme.my.sales
     { kind: 'ended', records: [record] },
     url,
   )
-const written = (created: boolean | null, recordId = '001RM000006EncrYAC'): NowRecord => ({
+const written = (created: boolean | null): NowRecord => ({
   ok: true,
-  recordId,
+  recordId: '001RM000006EncrYAC',
   created,
   data: null,
 })
