@@ -16,8 +16,9 @@ interface Subscriber {
 /** A listening connection. */
 interface Line {
   sql: Sql
-  /** Rejects when the connection closes. */
+  /** Rejects when the connection closes, or is given up. */
   closed: Promise<never>
+  close: (error: Error) => void
 }
 
 /** The `listen` of a pool. */
@@ -37,6 +38,8 @@ export interface Listener {
 /** Milliseconds until a lost connection is opened again. */
 const pauseMs = (): number => 100 + Math.random() * 200
 
+const lineLost = (): Error => connectionError('CONNECTION_CLOSED', 'the listening connection was lost')
+
 const quoted = (channel: string): string => `"${channel.replaceAll('"', '""')}"`
 
 /**
@@ -54,6 +57,8 @@ export function createListener(
   let ended = false
 
   const hangUp = (lost: Line): void => {
+    // What waits for a connection that could not be made the driver answers never.
+    lost.close(lineLost())
     lost.sql.end({ timeout: 0 }).catch(() => undefined)
     if (line !== lost) return
     line = undefined
@@ -63,19 +68,15 @@ export function createListener(
   }
 
   const open = (): Line => {
-    let close: (error: Error) => void = () => undefined
-    const closed = new Promise<never>((_, reject) => (close = reject))
+    const { promise: closed, reject: close } = Promise.withResolvers<never>()
     closed.catch(() => undefined)
     const sql = openInstance({
-      onclose: () => {
-        close(connectionError('CONNECTION_CLOSED', 'the listening connection was lost'))
-        hangUp(opened)
-      },
+      onclose: () => hangUp(opened),
       onnotify: (channel, payload) => {
         for (const subscriber of channels.get(channel) ?? []) subscriber.onnotify(payload)
       },
     })
-    const opened = { sql, closed }
+    const opened = { sql, closed, close }
     return opened
   }
 
