@@ -15,7 +15,7 @@ export const spec: Spec = {
   name: 'tail',
   usage: ['[--group GROUP] [--status STATUS] [--code CODE]'],
   about: [
-    'Shows the outcomes of writes as they come, a line each, until Ctrl-C: of one customer, of an integration, or of the whole project. Each outcome is shown once and none is left out, also when the service is away for up to a minute; an older write that is sent again or settled by hand and ends within five seconds can be.',
+    'Shows the outcomes of writes as they come, a line each, until Ctrl-C: of one customer, of an integration, or of the whole project. Each outcome is shown once and none is left out, also when the service is away for up to a minute. What is sent again or settled by hand is shown again, with its new outcome.',
     'With --json each line is the operation as status --json shows it.',
   ],
   options: {
@@ -83,7 +83,8 @@ export const { run } = serviceCommand(
 
 async function tail(given: Given, session: Session): Promise<number> {
   const { api, output, signal } = session
-  const start = await serverTime(api, given.project)
+  const { headers } = await api.call('GET', path`/v1/projects/${given.project}`)
+  const start = serverTime(headers)
   let left = given.limit
   const tell = (operations: Operation[]): void => {
     for (const operation of operations) {
@@ -113,8 +114,7 @@ async function tail(given: Given, session: Session): Promise<number> {
 }
 
 /** The service's own clock, against which the times of operations are read. */
-async function serverTime(api: Api, project: string): Promise<number> {
-  const { headers } = await api.call('GET', path`/v1/projects/${project}`)
+function serverTime(headers: Headers): number {
   const time = Date.parse(headers.get('date') ?? '')
   return Number.isNaN(time) ? Date.now() : time
 }
@@ -150,19 +150,18 @@ function follow(
   start: number,
   tell: Following['tell'],
 ): Follower {
+  let heard = start
   const list = async (query: ListQuery) => {
-    const { status, pageSize, pageToken } = query
-    const page = await api.get<{ results: Operation[]; pagination: { nextPageToken?: string } }>(
-      `${installation}/operations`,
-      { query: { status, pageSize, pageToken } },
-    )
-    return { results: page.results, next: page.pagination.nextPageToken }
+    const { headers, body } = await api.call('GET', `${installation}/operations`, { query: { ...query } })
+    heard = serverTime(headers)
+    const { results, pagination } = body as { results: Operation[]; pagination: { nextPageToken?: string } }
+    return { results, next: pagination.nextPageToken }
   }
   const get = async (ids: string[]): Promise<BatchGetAnswer> => {
     const target = path`/v1/projects/${project}/operations:batchGet`
     return (await api.call('POST', target, { body: { ids }, isRepeatable: true })).body as BatchGetAnswer
   }
-  return createFollower({ list, get }, start, tell)
+  return createFollower({ list, get, now: () => heard }, start, tell)
 }
 
 /** Some at a time: a project may have thousands. */

@@ -131,6 +131,15 @@ export const OperationsQuery = Type.Interface(
         examples: ['row-17'],
       }),
     ),
+    movedAfter: Type.Optional(
+      Type.String({
+        maxLength: 64,
+        format: 'date-time',
+        description:
+          'Only operations that somebody sent again, settled or cancelled by hand (`:retry`, `:resolve`, `:cancel`) after this time, by the clock of the database. Not together with `status`, `objectName` or `reference`. A page may then hold fewer operations than asked for, even none, before the last.',
+        examples: ['2026-08-01T12:00:00.000Z'],
+      }),
+    ),
   },
   { additionalProperties: false },
 )

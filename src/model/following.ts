@@ -11,6 +11,8 @@ export interface OperationFilter {
   objectName: string | null
   /** Null for all, with and without a reference. */
   reference: string | null
+  /** Only what somebody moved by hand after this time; null for all. Comes with no other filter. */
+  movedAfter: Date | null
 }
 
 /** Which part of a list is read. */

@@ -27,7 +27,8 @@ interface Row {
  *
  * What an index answers is found by reading no more than the page. Where a filter is left over (an object; with
  * a reference also the status; the status of batches), only so many rows are looked at: the page then holds what
- * is among them, down to none, and the next one goes on from there.
+ * is among them, down to none, and the next one goes on from there. The same goes for operations that were moved
+ * by hand: the moves of all installations are looked through.
  *
  * @param lookedAt rows that are looked at where a filter is left over
  */
@@ -60,7 +61,10 @@ export function findStatement(
   lookedAt: LookedAt = LOOKED_AT,
 ) {
   const from = { installationId, after: after ?? LAST_ID, size, lookedAt }
-  const sources = [...writeSources(sql, filter, from), batchSource(sql, filter, from)]
+  const sources =
+    filter.movedAfter === null
+      ? [...writeSources(sql, filter, from), batchSource(sql, filter, from)]
+      : [movedSource(sql, filter.movedAfter, from)]
   const [first, ...others] = sources as [Fragment, ...Fragment[]]
   const all = others.reduce((union, source) => sql`${union} union all ${source}`, first)
   return sql<Row[]>`
@@ -163,3 +167,25 @@ const batchStatusIs = (sql: Sql, status: OperationStatus): Fragment => sql`(
               when bool_or(w.state = 'succeeded') then 'success' else 'failure' end
   from unnest(b.members) as m (id) cross join lateral (select state from write where id = m.id limit 1) w
 ) = ${status}`
+
+/**
+ * The operations, of writes of their own and of batches, that were moved by hand after a time. Their moves are
+ * found by time and then put into the list's order: they are few.
+ */
+const movedSource = (sql: Sql, movedAfter: Date, { installationId, after, lookedAt }: From): Fragment => sql`(
+  select moved.id, coalesce(found.size, 0) as size, found.size is not null as fits, 0::int as source,
+    ${lookedAt.writes}::int as look
+  from (
+    select distinct operation_id as id from (
+      -- In seconds: a time of the year 0 has no text that the database reads. The offset keeps the look at the
+      -- index by time: that by operation has the order which is wanted, and would be read whole.
+      select operation_id from hand where at > to_timestamp(${movedAfter.getTime() / 1000}::float8) offset 0
+    ) recent
+    where operation_id < ${after}
+    order by id desc limit ${lookedAt.writes}
+  ) moved left join lateral (
+    select 1 as size from write w
+    where w.id = moved.id and w.installation_id = ${installationId} and w.operation_id is null
+    union all
+    select cardinality(o.members) from operation o where o.id = moved.id and o.installation_id = ${installationId}
+  ) found on true)`

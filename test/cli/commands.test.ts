@@ -442,11 +442,30 @@ describe('tail', () => {
     return { stop: () => clearInterval(timer) }
   }
 
-  it('shows every outcome once, and ends at Ctrl-C', async () => {
+  /** Ids of a failed write and of one in doubt, accepted an hour ago. */
+  async function older(): Promise<{ failed: string; doubted: string }> {
+    const { tenant, simulator, database } = service
+    const failed = await tenant.write('Contact', { type: 'create', record: { FirstName: 'No' } })
+    await tenant.operation(failed)
+    simulator.org.faults.add({ match: { object: 'Contact' }, action: { type: 'dropAfter' } })
+    const doubted = await tenant.write('Contact', { type: 'create', record: { LastName: 'Doubted' } })
+    expect((await tenant.operation(doubted)).metadata.state).toBe('in_doubt')
+    await database.sql`
+      update write set accepted_at = accepted_at - interval '1 hour' where id in (${failed}, ${doubted})`
+    return { failed, doubted }
+  }
+
+  it('shows every outcome once, also of what is moved by hand, and ends at Ctrl-C', async () => {
+    const { failed, doubted } = await older()
     const one = wbStart(['tail', '--json', '--object', 'Contact'])
     const probing = writingOn({ LastName: 'Probe' })
     await one.says('"succeeded"')
     probing.stop()
+    const byHand = (id: string, move: string, body?: object) =>
+      service.tenant.call('POST', `/v1/projects/${service.tenant.projectId}/operations/${id}:${move}`, body)
+    expect((await byHand(failed, 'retry')).status).toBe(200)
+    expect((await byHand(doubted, 'resolve', { success: true })).status).toBe(200)
+    for (const id of [failed, doubted]) await one.says(`"${id}"`)
     const input = Array.from({ length: 250 }, (_, n) => contact(`Tail${n}`)).join('\n')
     const written = await wb(['write', 'Contact', '--delay', '0.5', '--json'], { input })
     const ids = lines(written).flatMap(({ operationId }) =>

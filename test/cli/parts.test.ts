@@ -208,12 +208,17 @@ describe('outcomes that are followed', () => {
     const end = (id: string, ms: number): void =>
       void all.set(id, { ...all.get(id)!, status: 'success', updateTime: at(ms) })
     const reopen = (id: string): void => void all.set(id, { ...all.get(id)!, status: 'in_progress' })
-    const list = ({ status, pageSize, pageToken }: ListQuery) => {
+    const moved = new Map<string, string>()
+    /** Somebody moved it by hand. */
+    const move = (id: string, ms: number): void => void moved.set(id, at(ms))
+    let clock = START
+    const list = ({ status, movedAfter, pageSize, pageToken }: ListQuery) => {
       calls.push('list')
       const found = [...all.values()]
         .filter(
           (one) =>
             (status === undefined || one.status === status) &&
+            (movedAfter === undefined || (moved.get(one.id) ?? '') > movedAfter) &&
             (pageToken === undefined || one.id < pageToken),
         )
         .sort((a, b) => (a.id < b.id ? 1 : -1))
@@ -225,7 +230,9 @@ describe('outcomes that are followed', () => {
       const operations = ids.flatMap((id) => all.get(id) ?? [])
       return Promise.resolve({ operations, missing: ids.filter((id) => !all.has(id)) })
     }
-    return { add, end, reopen, remove: (id: string) => all.delete(id), port: { list, get }, calls }
+    const port = { list, get, now: () => clock }
+    const setClock = (ms: number): void => void (clock = START + ms)
+    return { add, end, reopen, move, setClock, remove: (id: string) => all.delete(id), port, calls }
   }
 
   const bounds = { tracked: 10, firstPage: 2, page: 4, heldPages: 2, asked: 8 }
@@ -334,6 +341,81 @@ describe('outcomes that are followed', () => {
     expect(told).toEqual([id, id, id])
     await follower.look(true)
     expect(told).toHaveLength(3)
+  })
+
+  it('are told of an older one that was moved by hand and has ended at once, each outcome once', async () => {
+    const org = installation()
+    const told: string[] = []
+    const asked: string[] = []
+    const list = (query: ListQuery) => {
+      if (query.movedAfter !== undefined) asked.push(query.movedAfter)
+      return org.port.list(query)
+    }
+    const tell = (found: Operation[]): void =>
+      void told.push(...found.map(({ id, updateTime }) => `${id} ${updateTime}`))
+    const follower = createFollower({ ...org.port, list }, START, tell, bounds)
+    const [one, late, veryLate, before] = [-900_000, -800_000, -700_000, -600_000].map((ms) =>
+      org.add(ms, ms + 1_000),
+    ) as [string, string, string, string]
+    org.add(-500, -400)
+    const moveTo = (id: string, ms: number): string => {
+      org.end(id, ms)
+      org.move(id, ms)
+      return `${id} ${at(ms)}`
+    }
+    moveTo(before, -300)
+    await follower.look(true)
+    expect(told).toEqual([])
+    org.setClock(40_000)
+    await follower.look(false)
+    // What is moved is seen some time after its time.
+    const outcomes = [moveTo(one, 39_500), moveTo(late, 38_000)]
+    await follower.look(false)
+    expect(told.sort()).toEqual(outcomes.sort())
+    outcomes.push(moveTo(veryLate, 1_000))
+    await follower.look(false)
+    expect(told).toHaveLength(2)
+    await follower.look(true)
+    outcomes.push(moveTo(one, 41_000))
+    org.setClock(42_000)
+    await follower.look(false)
+    expect(told.sort()).toEqual(outcomes.sort())
+    for (const ms of [43_000, 99_000, 150_000, 400_000, 401_000]) {
+      org.setClock(ms)
+      await follower.look(true)
+    }
+    expect(told).toHaveLength(4)
+    // It does not ask for more and more.
+    expect(asked.at(-1)).toBe(at(400_000 - 60_000))
+  })
+
+  it('are told of all that was sent again by hand when that is more than is awaited', async () => {
+    const org = installation()
+    const told: string[] = []
+    const follower = createFollower(
+      org.port,
+      START,
+      (found) => told.push(...found.map(({ id }) => id)),
+      bounds,
+    )
+    const ids = Array.from({ length: 30 }, (_, n) => org.add(-900_000 + n, -800_000))
+    await follower.look(true)
+    for (const id of ids) {
+      org.reopen(id)
+      org.move(id, 1_000)
+    }
+    for (const ms of [2_000, 60_000, 120_000]) {
+      org.setClock(ms)
+      await follower.look(false)
+      expect(follower.awaited).toBe(bounds.tracked)
+    }
+    ids.forEach((id, n) => org.end(id, 130_000 + n))
+    for (let look = 0; look < 8; look++) {
+      org.setClock(140_000 + look * 1_000)
+      await follower.look(false)
+    }
+    expect(told.sort()).toEqual(ids)
+    expect(follower.awaited).toBe(0)
   })
 })
 

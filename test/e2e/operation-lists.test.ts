@@ -104,6 +104,83 @@ describe('GET …/installations/{id}/operations', () => {
     expect(seen).toEqual(newestFirst)
   })
 
+  it('finds what was moved by hand after a time, in its own order and pages', async () => {
+    const tenant = await createTenant(service.app.url, service.simulator.url)
+    const time = async (): Promise<string> => {
+      const [row] = await service.database.sql<{ at: Date }[]>`select clock_timestamp() as at`
+      return row!.at.toISOString()
+    }
+    const create = (record: object, more: object = {}) =>
+      tenant.write('Contact', { type: 'create', record, ...more })
+    const by = async (id: string, move: string, body?: object): Promise<void> => {
+      const { status } = await tenant.call(
+        'POST',
+        `/v1/projects/${tenant.projectId}/operations/${id}:${move}`,
+        body,
+      )
+      expect(status).toBe(200)
+    }
+    const start = await time()
+    const refused = await create({ FirstName: 'x' })
+    await tenant.operation(refused)
+    service.simulator.org.faults.add({ match: { object: 'Contact' }, action: { type: 'dropAfter' } })
+    const doubted = await create({ LastName: 'Doubted' })
+    expect((await tenant.operation(doubted)).metadata.state).toBe('in_doubt')
+    const batch = await tenant.write('Contact', { type: 'create', batch: [{ record: { FirstName: 'x' } }] })
+    await tenant.operation(batch)
+    await tenant.operation(await create({ LastName: 'Left alone' }))
+    const waiting = await create({ LastName: 'B' }, { autoBatchPolicy: { maxDelayMinutes: 60 } })
+    const found = async (query: string, of = tenant): Promise<string[]> =>
+      (await list(`?${query}`, of)).body.results.map(({ id }) => id)
+    expect(await found(`movedAfter=${start}`)).toEqual([])
+
+    await by(waiting, 'cancel')
+    const between = await time()
+    await by(batch, 'retry')
+    await by(refused, 'retry')
+    await tenant.operation(batch)
+    await tenant.operation(refused)
+    await by(refused, 'retry')
+    await by(doubted, 'resolve', { success: false })
+    expect(await found(`movedAfter=${start}`)).toEqual([waiting, batch, doubted, refused])
+    expect(await found(`movedAfter=${between.replace('Z', '%2B00:00')}`)).toEqual([batch, doubted, refused])
+    expect(await found(`movedAfter=${await time()}`)).toEqual([])
+    expect(await found(`movedAfter=${start}`, service.tenant)).toEqual([])
+
+    const first = await list(`?movedAfter=${start}&pageSize=3`, tenant)
+    expect(first.body.results.map(({ id }) => id)).toEqual([waiting, batch, doubted])
+    const next = await list(
+      `?movedAfter=${start}&pageSize=3&pageToken=${first.body.pagination.nextPageToken}`,
+      tenant,
+    )
+    expect(next.body).toMatchObject({ results: [{ id: refused }], pagination: { done: true } })
+  })
+
+  it.each(['yesterday', '2026-02-30T00:00:00Z', '2026-01-01T00:00:00', ''])(
+    'takes no %j for a time',
+    async (value) => {
+      const { status, body } = await list<Problem>(`?movedAfter=${value}`)
+      const message = 'must be an ISO 8601 date and time with its zone'
+      expect([status, body.issues]).toEqual([400, [{ path: '/query/movedAfter', message }]])
+    },
+  )
+
+  it('takes every time that there is, and refuses by name what cannot go with it', async () => {
+    for (const time of ['0000-01-01T00:00:00%2B14:00', '9999-12-31T23:59-14:00'])
+      expect(await list(`?movedAfter=${time}`)).toMatchObject({ status: 200 })
+    const query = '?movedAfter=2026-01-01T00:00:00Z&status=failure&reference=row-1'
+    const { status, body } = await list<Problem>(query)
+    const message = 'cannot be combined with status, reference'
+    expect([status, body.issues]).toEqual([400, [{ path: '/query/movedAfter', message }]])
+    const other = await createTenant(service.app.url, service.simulator.url)
+    const theirs = await list<Problem>(
+      '?movedAfter=2026-01-01T00:00:00Z',
+      service.tenant,
+      other.installationId,
+    )
+    expect([theirs.status, theirs.body.code]).toEqual([404, 'NOT_FOUND'])
+  })
+
   it('knows nothing of other installations, and says what is wrong with a query', async () => {
     const other = await createTenant(service.app.url, service.simulator.url)
     expect((await list('', other)).body).toEqual({ results: [], pagination: { done: true } })

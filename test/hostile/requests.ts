@@ -80,6 +80,11 @@ function queryFor({ operation }: Route): fc.Arbitrary<string> {
     wait: fc.constantFrom('0', '0.01', '0.05'),
     pageSize: fc.constantFrom('1', '2', '1000'),
     pageToken: fc.constantFrom('', 'x', 'WzFd', 'eyJhIjoxfQ=='),
+    movedAfter: fc.constantFrom(
+      '2026-01-31T12:00:00.000Z',
+      '0000-01-01T00:00:00+14:00',
+      '9999-12-31T23:59-14:00',
+    ),
   }
   const names = (operation.parameters ?? []).filter((one) => one.in === 'query').map(({ name }) => name)
   const known = names.map((name) => fc.tuple(fc.constant(name), good[name] ?? oddText))

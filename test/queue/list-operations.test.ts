@@ -91,6 +91,7 @@ const filters = ([null, 'in_progress', 'success', 'failure'] as const).flatMap((
       status,
       objectName,
       reference,
+      movedAfter: null,
     })),
   ),
 )
@@ -117,12 +118,46 @@ describe('pages of an installation’s operations', () => {
       expect((await pagesOf(filter, 2, lookedAt)).flat()).toEqual(wanted)
   })
 
+  it('hold all that was moved by hand after a time, however little one page looks at', async () => {
+    const { sql } = database
+    const [row] = await sql<{ now: Date }[]>`select now() as now`
+    const ago = (minutes: number): Date => new Date(row!.now.getTime() - minutes * 60_000)
+    const everywhere = await sql<{ id: string; ours: boolean }[]>`
+      select id, installation_id = ${installationId} as ours from write where operation_id is null
+      union all select id, true from operation where installation_id = ${installationId}
+      order by id desc`
+    const last = new Map<string, number>()
+    for (const [index, { id }] of everywhere.entries()) {
+      // some never, some once, some twice
+      for (const number of [1, 2].slice(0, index % 3)) {
+        const minutes = 100 * (3 - number) + (index % 50)
+        await sql`insert into hand (operation_id, number, move, records, at)
+          values (${id}, ${number}, 'retry', 1, ${ago(minutes)})`
+        last.set(id, minutes)
+      }
+    }
+    const filter = { status: null, objectName: null, reference: null }
+    for (const minutes of [1_000, 225, 120, 0]) {
+      const wanted = everywhere
+        .filter(({ id, ours }) => ours && (last.get(id) ?? Infinity) < minutes)
+        .map(({ id }) => id)
+      expect(wanted.length > 10).toBe(minutes > 0)
+      const moved = { ...filter, movedAfter: ago(minutes) }
+      for (const size of [1, 7, 1000]) expect((await pagesOf(moved, size)).flat()).toEqual(wanted)
+      for (const writes of [1, 5]) {
+        const pages = await pagesOf(moved, 2, { writes, batches: 1 })
+        expect(pages.flat()).toEqual(wanted)
+      }
+    }
+    await sql`delete from hand`
+  })
+
   it('are cut short by the records in them', async () => {
     const { sql } = database
     const crowded = laneKey()
     const batches = Array.from({ length: 102 }, () => incomingBatch(crowded, new Array<object>(100).fill({})))
     for (let from = 0; from < batches.length; from += 20) await addWrites(sql, batches.slice(from, from + 20))
-    const filter = { status: null, objectName: null, reference: null }
+    const filter = { status: null, objectName: null, reference: null, movedAfter: null }
     const first = await findOperations(sql, crowded.installationId, filter, { size: 1000, after: null })
     expect(first.ids).toHaveLength(100)
     const second = await findOperations(sql, crowded.installationId, filter, {

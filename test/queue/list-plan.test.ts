@@ -8,6 +8,8 @@ import { addWrites, incoming, incomingBatch, laneKey } from '../support/queue-fi
 /** Writes of ours, spread over ten days; as many of another installation. */
 const MANY = 100_000
 const BATCHES = 2_000
+/** Moves by hand, spread over as many days. */
+const MOVES = 28_000
 
 let database: TestDatabase
 const lane = laneKey()
@@ -34,6 +36,11 @@ beforeAll(async () => {
     select overlay(gen_random_uuid()::text placing left(uuid_at(now() - make_interval(mins => n))::text, 13) from 1 for 13)::uuid,
       project_id, integration_id, installation_id, config_id, object_name, type, all_or_none, members, accepted_at
     from operation, generate_series(1, ${BATCHES}::int) as n where id = ${batch.operation.id}`
+  await sql`
+    insert into hand (operation_id, number, move, records, at)
+    select id, 1, 'retry', 1, now() - make_interval(mins => (n % 14000)::int)
+    from (select id, row_number() over (order by random()) as n from write where operation_id is null limit ${MOVES}::int) moved`
+  await sql`vacuum analyze hand`
   await sql`vacuum analyze write`
   await sql`vacuum analyze operation`
 }, 180_000)
@@ -53,7 +60,7 @@ interface Plan {
 
 const walk = (plan: Plan): Plan[] => [plan, ...(plan.Plans ?? []).flatMap(walk)]
 const scans = (plan: Plan): Plan[] =>
-  walk(plan).filter((node) => /^(write|operation)/.test(node['Relation Name'] ?? ''))
+  walk(plan).filter((node) => /^(write|operation|hand)/.test(node['Relation Name'] ?? ''))
 const blocks = (plan: Plan): number => plan['Shared Hit Blocks'] + plan['Shared Read Blocks']
 /** Rows of writes and batches that the plan came by. */
 const rowsRead = (plan: Plan): number =>
@@ -70,13 +77,14 @@ async function explain(statement: Statement, on = database): Promise<Plan> {
 }
 
 const size = 100
-const all: OperationFilter = { status: null, objectName: null, reference: null }
+const all: OperationFilter = { status: null, objectName: null, reference: null, movedAfter: null }
 const filters: [string, OperationFilter, number][] = [
   ['everything', all, 4 * (size + 1)],
   ['in_progress', { ...all, status: 'in_progress' }, size + 1 + 200 + 400],
   ['success', { ...all, status: 'success' }, size + 1 + 200 + 400],
   ['failure', { ...all, status: 'failure' }, size + 1 + 200 + 400],
   ['a reference', { ...all, reference: 'row-12000' }, 2],
+  ['moved by hand', { ...all, movedAfter: new Date(Date.now() - 3_600_000) }, 1_000],
   ['an object', { ...all, objectName: 'Nope' }, 3 * 20_000 + 200],
 ]
 
@@ -113,8 +121,11 @@ describe('the same plans made while the tables are empty', () => {
         const statement = findStatement(empty.sql, lane.installationId, filter, { size, after: null })
         const indexes = scans(await explain(statement, empty)).map((node) => node['Index Name'] ?? 'none')
         expect(
-          indexes.filter((name) => !/installation_id|reference|of_installation|_pkey/.test(name)),
+          indexes.filter(
+            (name) => !/installation_id|reference|of_installation|hand_by_time|_pkey/.test(name),
+          ),
         ).toEqual([])
+        expect(indexes).not.toContain('hand_pkey')
       }
       const plan = await explain(readStatement(empty.sql, lane.projectId, [lane.installationId]), empty)
       expect(scans(plan).map((node) => node['Index Name'])).not.toContain(undefined)

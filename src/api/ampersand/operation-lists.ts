@@ -48,19 +48,12 @@ export function operationListRoutes(port: OperationListPort): FastifyPluginAsync
         },
       },
       async (request) => {
-        const {
-          status = null,
-          objectName = null,
-          reference = null,
-          ...page
-        } = request.query as OperationsQuery
-        const asked = pageRequest(page)
+        const query = request.query as OperationsQuery
+        const filter = filterOf(query)
+        const { status } = filter
+        const asked = pageRequest(query)
         const installationId = await installationOf(port, request)
-        const { ids, next } = await port.findOperations(
-          installationId,
-          { status, objectName, reference },
-          asked,
-        )
+        const { ids, next } = await port.findOperations(installationId, filter, asked)
         const operations = (await port.readOperations(projectOf(request).id, ids)).map(toOperation)
         // One may have moved on between the two looks.
         const results = operations.filter((operation) => status === null || operation.status === status)
@@ -93,6 +86,20 @@ export function operationListRoutes(port: OperationListPort): FastifyPluginAsync
     )
     return Promise.resolve()
   }
+}
+
+/** @throws {WritebackError} INVALID_REQUEST for filters that do not go together */
+function filterOf({ movedAfter, ...others }: OperationsQuery): OperationFilter {
+  const { status = null, objectName = null, reference = null } = others
+  const named = Object.entries({ status, objectName, reference }).flatMap(([name, value]) =>
+    value === null ? [] : [name],
+  )
+  if (movedAfter !== undefined && named.length > 0)
+    throw invalidInput(
+      [{ path: '/query/movedAfter', message: `cannot be combined with ${named.join(', ')}` }],
+      'query',
+    )
+  return { status, objectName, reference, movedAfter: movedAfter === undefined ? null : new Date(movedAfter) }
 }
 
 const tooManyRecords = () =>

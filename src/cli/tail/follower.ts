@@ -6,10 +6,14 @@ export interface OutcomePort {
   /** A page of the installation's operations, newest first. */
   list: (query: ListQuery) => Promise<{ results: Operation[]; next: string | undefined }>
   get: (ids: string[]) => Promise<BatchGetAnswer>
+  /** Milliseconds by the service's clock, as it was told last: not later than what is asked now. */
+  now: () => number
 }
 
 export interface ListQuery {
   status?: 'in_progress'
+  /** An ISO 8601 time: only what was moved by hand after it. */
+  movedAfter?: string
   pageSize: number
   pageToken: string | undefined
 }
@@ -24,7 +28,10 @@ export interface FollowerBounds {
   heldPages: number
   /** Awaited operations that one look asks for, a page at a time. */
   asked: number
-  /** How far below the newest an operation may appear late, in milliseconds: at each look, and at a deep one. */
+  /**
+   * How late an operation below the newest may appear, or a move by hand before the last look, in milliseconds: at
+   * each look, and at a deep one.
+   */
   overlapMs: number
   deepOverlapMs: number
 }
@@ -47,11 +54,14 @@ const usualBounds: FollowerBounds = {
  * since an id is older than its commit: each look goes some seconds further back than it must, and a deep one a
  * minute; what has been told of that time is remembered. When too many are awaited, newer ones are left where
  * they are, in the service, until some have ended.
+ *
+ * Older ones that are sent again or settled by hand are listed by the time of that: those since the last look that
+ * took all of them, and as much further back.
  */
 export interface Follower {
   /**
    * Looks once.
-   * @param isDeep goes back further, and finds what was sent again by hand
+   * @param isDeep goes back further, and finds what is in progress and had no room before
    */
   look: (isDeep: boolean) => Promise<void>
   /** How many are awaited. */
@@ -73,25 +83,26 @@ export function createFollower(
   /** Told, or ended before: those that a look may meet again, or ended anew. */
   const ended = new Map<string, { acceptedAt: number; updateTime: string }>()
   let newest = since
+  /** All moves by hand before this time have been taken. */
+  let movesUntil = since
   let isFirst = true
 
   const acceptedAt = ({ createTime }: Operation): number => Date.parse(createTime)
 
-  /** What is new of a page; false when there is no room for all of it. */
+  /** What is new of a page, as far as there is room; false when that is not all of it. */
   const take = (operations: Operation[]): boolean => {
     // One that was sent again by hand, or settled, has ended at another time.
     const fresh = operations.filter(
       ({ id, updateTime }) => !awaited.has(id) && ended.get(id)?.updateTime !== updateTime,
     )
     const open = fresh.filter((operation) => !hasEnded(operation))
-    if (awaited.size > 0 && awaited.size + open.length > bounds.tracked) return false
-    for (const { id } of open) {
+    const room = bounds.tracked - awaited.size
+    for (const { id } of open.slice(0, room)) {
       ended.delete(id)
       awaited.add(id)
     }
     end(fresh.filter(hasEnded))
-    for (const operation of operations) newest = Math.max(newest, acceptedAt(operation))
-    return true
+    return open.length <= room
   }
 
   const end = (operations: Operation[]): void => {
@@ -122,7 +133,9 @@ export function createFollower(
     }
     for (const { results, pageToken } of met.reverse()) {
       const page = results ?? (await port.list({ pageSize: bounds.page, pageToken })).results
-      if (!take(page.filter((operation) => acceptedAt(operation) >= horizon))) return
+      const near = page.filter((operation) => acceptedAt(operation) >= horizon)
+      if (!take(near)) return
+      newest = Math.max(newest, ...near.map(acceptedAt))
     }
   }
 
@@ -142,7 +155,22 @@ export function createFollower(
     }
   }
 
-  /** What is in progress although it is not awaited: older than the beginning, or sent again by hand. */
+  /** Takes what was moved by hand. What is newer than the newest known is left to the walk. */
+  const takeMoved = async (overlapMs: number): Promise<void> => {
+    // What is moved while this lasts is for the next look.
+    const now = port.now()
+    const movedAfter = new Date(movesUntil - overlapMs).toISOString()
+    let isWhole = true
+    let pageToken: string | undefined
+    do {
+      const { results, next } = await port.list({ movedAfter, pageSize: bounds.page, pageToken })
+      isWhole = take(results.filter((operation) => acceptedAt(operation) <= newest)) && isWhole
+      pageToken = next
+    } while (pageToken !== undefined)
+    if (isWhole) movesUntil = now
+  }
+
+  /** What is in progress although it is not awaited: older than the beginning, or there was no room for it. */
   const sweep = async (): Promise<void> => {
     let pageToken: string | undefined
     do {
@@ -164,11 +192,15 @@ export function createFollower(
     look: async (isDeep) => {
       await ask()
       if (isFirst) await sweep()
-      await walk(isDeep || isFirst ? bounds.deepOverlapMs : bounds.overlapMs)
+      const overlapMs = isDeep || isFirst ? bounds.deepOverlapMs : bounds.overlapMs
+      // Before the walk, which would leave it no room.
+      await takeMoved(overlapMs)
+      await walk(overlapMs)
       if (isDeep && !isFirst) await sweep()
       isFirst = false
-      for (const [id, { acceptedAt }] of ended)
-        if (acceptedAt < newest - 2 * bounds.deepOverlapMs) ended.delete(id)
+      const keptMs = 2 * bounds.deepOverlapMs
+      for (const [id, { acceptedAt, updateTime }] of ended)
+        if (acceptedAt < newest - keptMs && Date.parse(updateTime) < movesUntil - keptMs) ended.delete(id)
     },
   }
 }
