@@ -30,6 +30,7 @@ import { systemClock, type Clock } from './kernel/clock.ts'
 import { newId } from './kernel/ids.ts'
 import { messageOf } from './kernel/errors.ts'
 import type { Logger } from './kernel/log.ts'
+import { stopPart } from './kernel/stop-part.ts'
 import type { Metrics } from './metrics/metrics.ts'
 import { DEFAULT_LEASE_SECONDS } from './model/lease.ts'
 import { defaultCallSettings } from './model/object-entry.ts'
@@ -88,6 +89,8 @@ export interface App {
 
 /** Milliseconds that a stop may take before what is in flight is cut off (contract section 1). */
 const DRAIN_MS = 30_000
+/** Milliseconds after that time in which a part must have ended. */
+const LATE_MS = 5_000
 /** Milliseconds before the end of that time at which synchronous calls are cut off, so that they can still be answered. */
 const ANSWER_MS = 1_000
 
@@ -108,7 +111,7 @@ export async function startApp(options: AppOptions): Promise<App> {
   const floors: Floors = { options, clock, stops: [], listening: { url: '' }, drainMs: DRAIN_MS }
   // Last started, first stopped; one that fails does not keep the others running.
   const stopAll = async (): Promise<void> => {
-    for (const stop of floors.stops.splice(0).reverse()) await stopOne(options.logger, stop)
+    for (const stop of floors.stops.splice(0).reverse()) await stopPart(stop, boundsOf(floors))
   }
   try {
     const url = await start(floors)
@@ -124,8 +127,11 @@ export async function startApp(options: AppOptions): Promise<App> {
   }
 }
 
-const stopOne = (logger: Logger, stop: Stop): Promise<unknown> =>
-  stop().catch((error: unknown) => logger.error({ err: error }, 'a part did not stop cleanly'))
+/** What a part may take that was to be done in time. */
+const boundsOf = ({ options: { logger }, drainMs }: Pick<Floors, 'options' | 'drainMs'>) => ({
+  logger,
+  withinMs: drainMs + LATE_MS,
+})
 
 async function start(floors: Floors): Promise<string> {
   const { options, clock, stops } = floors
@@ -208,9 +214,9 @@ async function start(floors: Floors): Promise<string> {
   // Side by side: neither may use up the other's time.
   stops.push(() =>
     Promise.all([
-      stopOne(logger, stopServing),
-      stopOne(logger, () => worker?.stop(floors.drainMs) ?? Promise.resolve()),
-      stopOne(logger, () => notifying.stop(floors.drainMs)),
+      stopPart(stopServing, boundsOf(floors)),
+      stopPart(() => worker?.stop(floors.drainMs) ?? Promise.resolve(), boundsOf(floors)),
+      stopPart(() => notifying.stop(floors.drainMs), boundsOf(floors)),
     ]),
   )
   const address = await server.listen({ host: options.host, port: options.port })
