@@ -1,6 +1,7 @@
 import { once } from 'node:events'
 import { createInterface } from 'node:readline/promises'
 import type { Operation } from '../contract/operation.ts'
+import { tally } from '../kernel/tally.ts'
 import { path, ServiceError, type Api } from './api.ts'
 import type { Input, Spec } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
@@ -142,7 +143,7 @@ async function find(
   const { place, object, ageMs } = chosen
   const after = ageMs === null ? null : Date.now() - ageMs
   const ids: string[] = []
-  const byCode: Record<string, number> = {}
+  const codes: string[] = []
   for (const { id } of await findInstallations(api, place)) {
     const list = `${installationPath(place.project, place.integration, id)}/operations`
     for await (const page of api.pages<Operation>(list, { status: 'failure', objectName: object })) {
@@ -150,8 +151,7 @@ async function find(
       for (const operation of recent) {
         if (!isMeant(operation, chosen)) continue
         ids.push(operation.id)
-        const code = errorOf(operation)?.code ?? '(no code)'
-        byCode[code] = (byCode[code] ?? 0) + 1
+        codes.push(errorOf(operation)?.code ?? '(no code)')
       }
       if (ids.length > MAX_OPERATIONS)
         throw new Error(
@@ -161,7 +161,7 @@ async function find(
     }
   }
   // Newest first is how they are listed; ids are in the order of acceptance.
-  return { ids: ids.sort(), byCode }
+  return { ids: ids.sort(), byCode: tally(codes) }
 }
 
 const isMeant = (operation: Operation, { states, codes }: Chosen): boolean =>

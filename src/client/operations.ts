@@ -23,6 +23,8 @@ export interface ListOptions extends CallOptions {
   objectName?: string | undefined
   /** The caller's own id of the write. */
   reference?: string | undefined
+  /** Only what somebody moved by hand after this ISO 8601 time; with none of the filters above. */
+  movedAfter?: string | undefined
   /** Operations of one call, up to 1,000. Default: the service's, 100. */
   pageSize?: number | undefined
 }

@@ -1,4 +1,5 @@
 import type { Sql, Tx } from '../db/connect.ts'
+import { tally } from '../kernel/tally.ts'
 import type { CallAnswer, ProviderError } from '../model/outcome.ts'
 import { announceEnded } from '../queue/outcome-channel.ts'
 import { settleBatch, type BatchRecord, type Settled, type Settlement } from '../queue/settle-batch.ts'
@@ -188,14 +189,10 @@ export function toSettlement(writeId: string, decision: Decision): Settlement {
 export function countOutcomes(settlements: Settlement[]): Omit<Recorded, keyof Settled> {
   const of = (state: Settlement['state']): number => settlements.filter((s) => s.state === state).length
   const back = settlements.filter(({ state }) => state === 'queued')
-  const codes: Record<string, number> = {}
-  const failures: Record<string, number> = {}
-  for (const { errors, state } of settlements) {
-    const code = errors?.[0]?.code
-    if (code === undefined) continue
-    codes[code] = (codes[code] ?? 0) + 1
-    if (state === 'failed') failures[code] = (failures[code] ?? 0) + 1
-  }
+  const codesOf = (some: readonly Settlement[]): string[] =>
+    some.flatMap(({ errors }) => errors?.[0]?.code ?? [])
+  const codes = tally(codesOf(settlements))
+  const failures = tally(codesOf(settlements.filter(({ state }) => state === 'failed')))
   return {
     succeeded: of('succeeded'),
     failed: of('failed'),

@@ -1,4 +1,5 @@
 import type { Sql, Tx } from '../db/connect.ts'
+import { tally } from '../kernel/tally.ts'
 import type { ProviderError } from '../model/outcome.ts'
 import { findNextWrites, freeWrites, lockOrder, type WokenLane } from './record-order.ts'
 import { findBehind } from './cancel-operation.ts'
@@ -92,11 +93,8 @@ export async function failExpired(
 }
 
 function countEnded(ended: EndedRow[]): Pick<Expired, 'inDoubt' | 'failed'> {
-  const counted = { inDoubt: 0, failed: {} as Record<string, number> }
-  for (const { state, code } of ended)
-    if (state === 'in_doubt') counted.inDoubt += 1
-    else counted.failed[code] = (counted.failed[code] ?? 0) + 1
-  return counted
+  const failed = ended.filter(({ state }) => state !== 'in_doubt')
+  return { inDoubt: ended.length - failed.length, failed: tally(failed.map(({ code }) => code)) }
 }
 
 interface EndedRow {

@@ -87,7 +87,7 @@ describe('processes', { timeout: 90_000 }, () => {
     const workers = await start('worker', 3)
     const tenant = await createTenant(apis[0]!.url, simulator.url)
     const ids = await concurrently(
-      Array.from({ length: 900 }, (_, index) => index),
+      Array.from({ length: 1_800 }, (_, index) => index),
       48,
       (index) => post(tenant, apis[index % 3]!.url, index, 1),
     )

@@ -50,6 +50,11 @@ describe('a call with issues', () => {
     ],
     ['that is empty', {}, ['/method is required', '/records is required', '/type is required']],
     [
+      'whose method is a name of every object',
+      { method: 'toString', type: 'Account', records: [{}] },
+      ['/method must be one of: INSERT, UPDATE, UPSERT'],
+    ],
+    [
       'with too many records',
       { method: 'UPDATE', type: 'Account', records: Array.from({ length: 2_001 }, () => ({})) },
       ['/records must have at most 2000 entries'],

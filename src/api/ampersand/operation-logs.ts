@@ -1,4 +1,5 @@
 import type { OperationLog } from '../../contract/operation.ts'
+import { tally } from '../../kernel/tally.ts'
 import type { HandMove, HandView } from '../../model/by-hand.ts'
 import { hasOperationEnded } from '../../model/operation.ts'
 import type { AttemptView, OpenBatch, OperationView } from '../../queue/read.ts'
@@ -103,8 +104,7 @@ const singleLines = (attempt: AttemptView): OperationLog[] => [
 function batchLines(call: AttemptView[], places: ReadonlyMap<string, number>): OperationLog[] {
   const [first] = call
   if (first === undefined) return []
-  const decisions: Record<string, number> = {}
-  for (const { decision } of call) decisions[decision] = (decisions[decision] ?? 0) + 1
+  const decisions = tally(call.map(({ decision }) => decision))
   const failures = call
     .filter((attempt) => attempt.decision !== 'succeeded')
     .map((attempt) => ({

@@ -37,11 +37,11 @@ interface ReadRecord {
   issues: Issue[]
 }
 
-const types: Record<string, WriteBody['type'] | undefined> = {
-  INSERT: 'create',
-  UPDATE: 'update',
-  UPSERT: 'upsert',
-}
+const types: ReadonlyMap<unknown, WriteBody['type']> = new Map([
+  ['INSERT', 'create'],
+  ['UPDATE', 'update'],
+  ['UPSERT', 'upsert'],
+])
 
 /** Reads a body of the records call. */
 export function readRecordsBody(given: unknown): RecordsBody {
@@ -50,7 +50,7 @@ export function readRecordsBody(given: unknown): RecordsBody {
   const wrong = field === null ? [] : fieldNameIssues(field, '/externalField')
   // An upsert by the record's own id finds it or fails: an update.
   const isById = body.method === 'UPSERT' && field !== null && /^id$/i.test(field)
-  const type = isById ? 'update' : types[String(body.method)]
+  const type = isById ? 'update' : types.get(body.method)
   const key = isById ? null : field
   const objectName = textOf(body.type)
   const records = readable(body.records).map((record, index) =>
