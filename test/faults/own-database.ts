@@ -42,8 +42,16 @@ async function freePort(): Promise<number> {
   }
 }
 
-/** A killed process loses nothing that was handed to the operating system, so nothing waits for the disk. */
-const settings = { fsync: 'off', shared_buffers: '64MB', max_connections: '60' }
+/**
+ * A killed process loses nothing that was handed to the operating system, so nothing waits for the disk; what it
+ * leaves behind is in its folder.
+ */
+const settings = {
+  fsync: 'off',
+  shared_buffers: '64MB',
+  max_connections: '60',
+  dynamic_shared_memory_type: 'mmap',
+}
 
 /** Starts it all; the migrations are applied. */
 export async function startOwnDatabase(part: Partial<AppOptions> = {}): Promise<OwnDatabase> {
