@@ -20,7 +20,7 @@ const statusWith = async (key: string): Promise<number> =>
   (await harness.call('GET', '/v1/projects/acme', { key })).statusCode
 
 test('a key that is revoked opens nothing any more, from the answer on', async () => {
-  const { key, path } = await makeKey(['read'])
+  const { id, key, path } = await makeKey(['read'])
   const kept = await makeKey(['read'])
   expect([await statusWith(key), await statusWith(key)]).toEqual([200, 200])
   const answer = await harness.call('DELETE', path)
@@ -28,7 +28,8 @@ test('a key that is revoked opens nothing any more, from the answer on', async (
   expect([await statusWith(key), await statusWith(kept.key)]).toEqual([401, 200])
   expect((await harness.call('GET', path)).statusCode).toBe(404)
   expect((await harness.call('DELETE', path)).statusCode).toBe(404)
-  expect(harness.lines.filter((line) => line.includes('an API key was revoked'))).toHaveLength(1)
+  const told = harness.lines.filter((line) => line.includes('an API key was revoked') && line.includes(id))
+  expect(told).toHaveLength(1)
 })
 
 test('a key that is revoked or changed is so in every process at once', async () => {

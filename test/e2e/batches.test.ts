@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Batch } from '../../src/contract/batch.ts'
 import type { Problem } from '../../src/contract/problem.ts'
 import { createTenant, startService, type Service, type Tenant } from '../support/service.ts'
+import { oneStory } from '../support/one-story.ts'
 
 interface List {
   results: Batch[]
@@ -32,7 +33,7 @@ async function begunFor(operationId: string): Promise<Batch> {
   }
 }
 
-describe('groups as they were sent', () => {
+describe('groups as they were sent', oneStory, () => {
   it('a group of writes: its members in order, what became of them, and the call that it shared', async () => {
     const { tenant, simulator } = service
     const writes = ['A', null, 'C'].map((LastName) => ({

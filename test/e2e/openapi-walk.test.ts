@@ -9,6 +9,7 @@ import {
 } from '../api/openapi-document.ts'
 import { ADMIN_KEY, startService, type Service } from '../support/service.ts'
 import { createWorld, samples, type Sample, type World } from './openapi-samples.ts'
+import { oneStory } from '../support/one-story.ts'
 
 let service: Service
 let world: World
@@ -110,7 +111,7 @@ async function overAll(
   return wrong
 }
 
-describe('every route of the document', () => {
+describe('every route of the document', oneStory, () => {
   it('answers its samples as the document says', async () => {
     const wrong = await overAll(async (route) => {
       const complaints: string[] = []

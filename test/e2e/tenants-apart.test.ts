@@ -9,6 +9,7 @@ import {
   type Service,
   type Tenant,
 } from '../support/service.ts'
+import { oneStory } from '../support/one-story.ts'
 
 const scopes = ['write', 'read', 'admin'] as const
 type Scope = (typeof scopes)[number]
@@ -423,198 +424,202 @@ async function theirRows(): Promise<Record<string, unknown>> {
   return rows
 }
 
-it('the table names every call of the document', () => {
-  expect(Object.keys(table).sort()).toEqual([...documented].sort())
-})
-
-describe("with a key of one project, another's things", () => {
-  let before: Record<string, unknown>
-  beforeAll(async () => {
-    before = await theirRows()
-    expect(Object.values(before).flat().length).toBeGreaterThan(10)
+describe('two projects', oneStory, () => {
+  it('the table names every call of the document', () => {
+    expect(Object.keys(table).sort()).toEqual([...documented].sort())
   })
 
-  const who = [...scopes, 'all'] as const
-  it.each(projectRoutes)('%s: are not there, whatever the key may do', async (route, row) => {
-    const mine = placesIn(ours, row)
-    const other = placesIn(theirs, row)
-    const parameters = [...route.matchAll(/\{(\w+)\}/g)]
-      .map(([, parameter]) => parameter!)
-      .filter((one) => one !== 'object')
-    // Each alone among our own, then all of them.
-    const mixtures = [
-      ...parameters.map((one) => ({ ...mine, [one]: other[one]! })),
-      other,
-      { ...other, project: theirs.projectName },
-      { ...mine, project: theirs.projectName },
-    ]
-    for (const places of mixtures) {
-      for (const one of who) {
-        const answer = await send(ours.keys[one], route, places, row.body?.(theirs))
-        const lacking = places.project === mine['project'] && one !== 'all' && !row.scopes?.includes(one)
-        expect([answer.sent, answer.status]).toEqual([answer.sent, lacking ? 403 : 404])
-        expect(leaks(answer.sent, answer.body)).toEqual([])
-      }
-    }
-  })
+  describe("with a key of one project, another's things", () => {
+    let before: Record<string, unknown>
+    beforeAll(async () => {
+      before = await theirRows()
+      expect(Object.values(before).flat().length).toBeGreaterThan(10)
+    })
 
-  it.each(projectRoutes)('%s: are answered like what nobody has', async (route, row) => {
-    const mine = placesIn(ours, row)
-    const last = [...route.matchAll(/\{(\w+)\}/g)].map(([, one]) => one!).findLast((one) => one !== 'object')!
-    const told = async (id: string): Promise<string> => {
-      const answer = await send(ours.keys.all, route, { ...mine, [last]: id }, row.body?.(ours))
-      const { requestId, instance, time, ...rest } = answer.body
-      expect([answer.status, typeof requestId, typeof instance, typeof time]).toEqual([
-        404,
-        'string',
-        'string',
-        'string',
-      ])
-      return JSON.stringify(rest).replaceAll(id, 'ID')
-    }
-    const nobodys = await told('01a20139-0000-7000-8000-000000000000')
-    expect(await told(placesIn(theirs, row)[last]!)).toBe(nobodys)
-  })
-
-  it('ids next to known ones lead nowhere', async () => {
-    const next = (id: string, step: number): string => {
-      const tail = (BigInt(`0x${id.slice(-12)}`) + BigInt(step) + (1n << 48n)) % (1n << 48n)
-      return id.slice(0, -12) + tail.toString(16).padStart(12, '0')
-    }
-    const known = new Set([...Object.values(ours.ids), ...ours.operations])
-    for (const [route, row] of projectRoutes.filter(([route]) => route.startsWith('GET '))) {
-      const last = /\{(\w+)\}[^{]*$/.exec(route)![1]!
-      for (const from of [placesIn(ours, row)[last]!, placesIn(theirs, row)[last]!]) {
-        for (const step of [-1, 1]) {
-          const id = next(from, step)
-          if (known.has(id)) continue
-          const answer = await send(ours.keys.all, route, { ...placesIn(ours, row), [last]: id })
-          expect([answer.sent, answer.status]).toEqual([answer.sent, 404])
+    const who = [...scopes, 'all'] as const
+    it.each(projectRoutes)('%s: are not there, whatever the key may do', async (route, row) => {
+      const mine = placesIn(ours, row)
+      const other = placesIn(theirs, row)
+      const parameters = [...route.matchAll(/\{(\w+)\}/g)]
+        .map(([, parameter]) => parameter!)
+        .filter((one) => one !== 'object')
+      // Each alone among our own, then all of them.
+      const mixtures = [
+        ...parameters.map((one) => ({ ...mine, [one]: other[one]! })),
+        other,
+        { ...other, project: theirs.projectName },
+        { ...mine, project: theirs.projectName },
+      ]
+      for (const places of mixtures) {
+        for (const one of who) {
+          const answer = await send(ours.keys[one], route, places, row.body?.(theirs))
+          const lacking = places.project === mine['project'] && one !== 'all' && !row.scopes?.includes(one)
+          expect([answer.sent, answer.status]).toEqual([answer.sent, lacking ? 403 : 404])
+          expect(leaks(answer.sent, answer.body)).toEqual([])
         }
       }
-    }
+    })
+
+    it.each(projectRoutes)('%s: are answered like what nobody has', async (route, row) => {
+      const mine = placesIn(ours, row)
+      const last = [...route.matchAll(/\{(\w+)\}/g)]
+        .map(([, one]) => one!)
+        .findLast((one) => one !== 'object')!
+      const told = async (id: string): Promise<string> => {
+        const answer = await send(ours.keys.all, route, { ...mine, [last]: id }, row.body?.(ours))
+        const { requestId, instance, time, ...rest } = answer.body
+        expect([answer.status, typeof requestId, typeof instance, typeof time]).toEqual([
+          404,
+          'string',
+          'string',
+          'string',
+        ])
+        return JSON.stringify(rest).replaceAll(id, 'ID')
+      }
+      const nobodys = await told('01a20139-0000-7000-8000-000000000000')
+      expect(await told(placesIn(theirs, row)[last]!)).toBe(nobodys)
+    })
+
+    it('ids next to known ones lead nowhere', async () => {
+      const next = (id: string, step: number): string => {
+        const tail = (BigInt(`0x${id.slice(-12)}`) + BigInt(step) + (1n << 48n)) % (1n << 48n)
+        return id.slice(0, -12) + tail.toString(16).padStart(12, '0')
+      }
+      const known = new Set([...Object.values(ours.ids), ...ours.operations])
+      for (const [route, row] of projectRoutes.filter(([route]) => route.startsWith('GET '))) {
+        const last = /\{(\w+)\}[^{]*$/.exec(route)![1]!
+        for (const from of [placesIn(ours, row)[last]!, placesIn(theirs, row)[last]!]) {
+          for (const step of [-1, 1]) {
+            const id = next(from, step)
+            if (known.has(id)) continue
+            const answer = await send(ours.keys.all, route, { ...placesIn(ours, row), [last]: id })
+            expect([answer.sent, answer.status]).toEqual([answer.sent, 404])
+          }
+        }
+      }
+    })
+
+    it('cannot be named in a body: a connection, a group', async () => {
+      const install = 'POST /v1/projects/{project}/integrations/{integration}/installations'
+      const write = 'POST /v1/projects/{project}/integrations/{integration}/objects/{object}'
+      const content = { provider: 'salesforce', write: {} }
+      const places = placesIn(ours, table[install]!)
+      for (const groupRef of [theirs.tenant.groupRef, ours.tenant.groupRef, 'a group of our own']) {
+        const body = { groupRef, connectionId: theirs.ids.connection, config: { content } }
+        const answer = await send(ours.keys.all, install, places, body)
+        const unknown = await send(ours.keys.all, install, places, {
+          ...body,
+          connectionId: theirs.ids.project,
+        })
+        expect([400, 404, 409]).toContain(answer.status)
+        expect([answer.status, answer.body.code]).toEqual([unknown.status, unknown.body.code])
+        expect(leaks(answer.sent, answer.body)).toEqual([])
+      }
+      // Without an id, their group's connection is not found by the group's name.
+      const byGroup = await send(ours.keys.all, install, places, {
+        groupRef: theirs.tenant.groupRef,
+        config: { content },
+      })
+      expect(byGroup.status).toBeGreaterThanOrEqual(400)
+      for (const mode of ['synchronous', 'asynchronous']) {
+        const body = { groupRef: theirs.tenant.groupRef, type: 'create', mode, record: { LastName: 'x' } }
+        const answer = await send(ours.keys.all, write, places, body)
+        expect([answer.status, leaks(answer.sent, answer.body)]).toEqual([404, []])
+      }
+      const bulk = 'POST /v1/projects/{project}/integrations/{integration}/writes'
+      const many = await send(ours.keys.all, bulk, places, table[bulk]!.body!(theirs))
+      expect(many.body).toMatchObject({ results: [{ problem: { status: 404, code: 'NOT_FOUND' } }] })
+      expect(leaks(many.sent, many.body)).toEqual([])
+      for (const way of ['records', 'query', 'actions/salesforce_upsert_record']) {
+        const route = `POST /v1/projects/{project}/integrations/{integration}/${way}`
+        const answer = await send(ours.keys.all, route, places, table[route]!.body!(theirs))
+        expect([answer.status, leaks(answer.sent, answer.body)]).toEqual([404, []])
+      }
+      const byId = 'POST /v1/projects/{project}/operations:batchGet'
+      const got = await send(ours.keys.all, byId, places, table[byId]!.body!(theirs))
+      expect(got.body).toEqual({ operations: [], missing: theirs.operations })
+    })
+
+    it('are in no list', async () => {
+      const lists = documented.filter(
+        (route) => route.startsWith('GET ') && /\/[a-z-]+s$/.test(route) && route.includes('{project}/'),
+      )
+      expect(lists.length).toBeGreaterThan(3)
+      for (const route of lists) {
+        if (route.endsWith('/logs')) continue
+        const answer = await send(ours.keys.all, route, placesIn(ours, table[route]!))
+        expect([answer.sent, answer.status]).toEqual([answer.sent, 200])
+        expect((answer.body['results'] as unknown[]).length).toBeGreaterThan(0)
+        expect(leaks(answer.sent, answer.body)).toEqual([])
+      }
+    })
+
+    afterAll(async () => {
+      expect(await theirRows()).toEqual(before)
+    })
   })
 
-  it('cannot be named in a body: a connection, a group', async () => {
-    const install = 'POST /v1/projects/{project}/integrations/{integration}/installations'
-    const write = 'POST /v1/projects/{project}/integrations/{integration}/objects/{object}'
-    const content = { provider: 'salesforce', write: {} }
-    const places = placesIn(ours, table[install]!)
-    for (const groupRef of [theirs.tenant.groupRef, ours.tenant.groupRef, 'a group of our own']) {
-      const body = { groupRef, connectionId: theirs.ids.connection, config: { content } }
-      const answer = await send(ours.keys.all, install, places, body)
-      const unknown = await send(ours.keys.all, install, places, {
-        ...body,
-        connectionId: theirs.ids.project,
-      })
-      expect([400, 404, 409]).toContain(answer.status)
-      expect([answer.status, answer.body.code]).toEqual([unknown.status, unknown.body.code])
-      expect(leaks(answer.sent, answer.body)).toEqual([])
-    }
-    // Without an id, their group's connection is not found by the group's name.
-    const byGroup = await send(ours.keys.all, install, places, {
-      groupRef: theirs.tenant.groupRef,
-      config: { content },
-    })
-    expect(byGroup.status).toBeGreaterThanOrEqual(400)
+  it('one idempotency key in two projects is two', async () => {
+    const made: string[] = []
     for (const mode of ['synchronous', 'asynchronous']) {
-      const body = { groupRef: theirs.tenant.groupRef, type: 'create', mode, record: { LastName: 'x' } }
-      const answer = await send(ours.keys.all, write, places, body)
-      expect([answer.status, leaks(answer.sent, answer.body)]).toEqual([404, []])
+      for (const { tenant } of [theirs, ours]) {
+        const body = { type: 'create', mode, record: { LastName: 'Same' } }
+        const headers = { 'idempotency-key': `the-same-${mode}` }
+        const answer = await tenant.post<{ operationId: string }>('Contact', body, headers)
+        expect([answer.status, answer.headers.get('idempotency-replayed')]).toEqual([200, null])
+        made.push(answer.body.operationId)
+      }
     }
-    const bulk = 'POST /v1/projects/{project}/integrations/{integration}/writes'
-    const many = await send(ours.keys.all, bulk, places, table[bulk]!.body!(theirs))
-    expect(many.body).toMatchObject({ results: [{ problem: { status: 404, code: 'NOT_FOUND' } }] })
-    expect(leaks(many.sent, many.body)).toEqual([])
-    for (const way of ['records', 'query', 'actions/salesforce_upsert_record']) {
-      const route = `POST /v1/projects/{project}/integrations/{integration}/${way}`
-      const answer = await send(ours.keys.all, route, places, table[route]!.body!(theirs))
-      expect([answer.status, leaks(answer.sent, answer.body)]).toEqual([404, []])
-    }
-    const byId = 'POST /v1/projects/{project}/operations:batchGet'
-    const got = await send(ours.keys.all, byId, places, table[byId]!.body!(theirs))
-    expect(got.body).toEqual({ operations: [], missing: theirs.operations })
+    expect(new Set(made).size).toBe(4)
   })
 
-  it('are in no list', async () => {
-    const lists = documented.filter(
-      (route) => route.startsWith('GET ') && /\/[a-z-]+s$/.test(route) && route.includes('{project}/'),
-    )
-    expect(lists.length).toBeGreaterThan(3)
-    for (const route of lists) {
-      if (route.endsWith('/logs')) continue
-      const answer = await send(ours.keys.all, route, placesIn(ours, table[route]!))
-      expect([answer.sent, answer.status]).toEqual([answer.sent, 200])
-      expect((answer.body['results'] as unknown[]).length).toBeGreaterThan(0)
-      expect(leaks(answer.sent, answer.body)).toEqual([])
-    }
-  })
-
-  afterAll(async () => {
-    expect(await theirRows()).toEqual(before)
-  })
-})
-
-it('one idempotency key in two projects is two', async () => {
-  const made: string[] = []
-  for (const mode of ['synchronous', 'asynchronous']) {
-    for (const { tenant } of [theirs, ours]) {
-      const body = { type: 'create', mode, record: { LastName: 'Same' } }
-      const headers = { 'idempotency-key': `the-same-${mode}` }
-      const answer = await tenant.post<{ operationId: string }>('Contact', body, headers)
-      expect([answer.status, answer.headers.get('idempotency-replayed')]).toEqual([200, null])
-      made.push(answer.body.operationId)
-    }
-  }
-  expect(new Set(made).size).toBe(4)
-})
-
-describe('keys', () => {
-  it.each(Object.entries(table))('%s: only with the scope, or the operator', async (route, row) => {
-    const places = { ...placesIn(ours, row), ...(await row.spare?.(ours)) }
-    const statusWith = async (key: string): Promise<number> => {
-      const [method, template] = route.split(' ') as [string, string]
-      const body = row.body?.(ours)
-      const answer = await fetch(service.app.url + fill(template, places), {
-        method,
-        headers: {
-          ...(key === '' ? {} : { 'x-api-key': key }),
-          ...(body && { 'content-type': 'application/json' }),
-        },
-        ...(body && { body: JSON.stringify(body) }),
-      })
-      await answer.arrayBuffer()
-      return answer.status
-    }
-    const open = row.scopes === 'anybody'
-    for (const one of scopes) {
-      const status = await statusWith(ours.keys[one])
-      const may = open || (row.scopes !== null && row.scopes.includes(one))
-      if (may) expect([200, 201, 204, 409], `${one}: ${status}`).toContain(status)
-      else expect([one, status]).toEqual([one, 403])
-    }
-    for (const key of [
-      '',
-      'wb_',
-      `wb_${'A'.repeat(43)}`,
-      ours.keys.all.slice(0, -1),
-      `${ours.keys.all}A`,
-      ours.keys.all.toUpperCase(),
-    ])
-      expect([key, await statusWith(key)]).toEqual([key, open ? 200 : 401])
-  })
-
-  it('one that is revoked opens nothing any more, in every process at once', async () => {
-    const admin = caller(service.app.url)
-    const base = `/v1/projects/${ours.ids.project}`
-    const { body } = await admin<{ id: string; key: string }>('POST', `${base}/api-keys`, {
-      label: 'gone',
-      scopes: ['read'],
+  describe('keys', () => {
+    it.each(Object.entries(table))('%s: only with the scope, or the operator', async (route, row) => {
+      const places = { ...placesIn(ours, row), ...(await row.spare?.(ours)) }
+      const statusWith = async (key: string): Promise<number> => {
+        const [method, template] = route.split(' ') as [string, string]
+        const body = row.body?.(ours)
+        const answer = await fetch(service.app.url + fill(template, places), {
+          method,
+          headers: {
+            ...(key === '' ? {} : { 'x-api-key': key }),
+            ...(body && { 'content-type': 'application/json' }),
+          },
+          ...(body && { body: JSON.stringify(body) }),
+        })
+        await answer.arrayBuffer()
+        return answer.status
+      }
+      const open = row.scopes === 'anybody'
+      for (const one of scopes) {
+        const status = await statusWith(ours.keys[one])
+        const may = open || (row.scopes !== null && row.scopes.includes(one))
+        if (may) expect([200, 201, 204, 409], `${one}: ${status}`).toContain(status)
+        else expect([one, status]).toEqual([one, 403])
+      }
+      for (const key of [
+        '',
+        'wb_',
+        `wb_${'A'.repeat(43)}`,
+        ours.keys.all.slice(0, -1),
+        `${ours.keys.all}A`,
+        ours.keys.all.toUpperCase(),
+      ])
+        expect([key, await statusWith(key)]).toEqual([key, open ? 200 : 401])
     })
-    const get = async (): Promise<number> => (await caller(service.app.url, body.key)('GET', base)).status
-    expect([await get(), await get()]).toEqual([200, 200])
-    const revoked = await admin('DELETE', `${base}/api-keys/${body.id}`)
-    expect([revoked.status, await get()]).toEqual([204, 401])
-    expect((await caller(service.app.url, ours.keys.read)('GET', base)).status).toBe(200)
+
+    it('one that is revoked opens nothing any more, in every process at once', async () => {
+      const admin = caller(service.app.url)
+      const base = `/v1/projects/${ours.ids.project}`
+      const { body } = await admin<{ id: string; key: string }>('POST', `${base}/api-keys`, {
+        label: 'gone',
+        scopes: ['read'],
+      })
+      const get = async (): Promise<number> => (await caller(service.app.url, body.key)('GET', base)).status
+      expect([await get(), await get()]).toEqual([200, 200])
+      const revoked = await admin('DELETE', `${base}/api-keys/${body.id}`)
+      expect([revoked.status, await get()]).toEqual([204, 401])
+      expect((await caller(service.app.url, ours.keys.read)('GET', base)).status).toBe(200)
+    })
   })
 })

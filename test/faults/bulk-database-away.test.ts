@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { BatchAnswer } from '../../src/contract/write-answers.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { startOwnDatabase, type OwnDatabase } from './own-database.ts'
+import { oneStory } from '../support/one-story.ts'
 
 let service: OwnDatabase
 
@@ -34,7 +35,7 @@ async function databaseBack(): Promise<void> {
   })
 }
 
-describe('a bulk of two calls and a database', () => {
+describe('a bulk of two calls and a database', oneStory, () => {
   it('that goes away during the second: both are told, the second as not recorded yet', async () => {
     expect((await bulk('Known')).status).toBe(200)
     const gate = service.simulator.org.faults.hold(

@@ -3,6 +3,7 @@ import { concurrently } from '../support/service.ts'
 import { expectLanesTrue } from '../support/queue-fixture.ts'
 import { waitUntil } from '../support/wait-until.ts'
 import { startOwnDatabase, type OwnDatabase } from './own-database.ts'
+import { oneStory } from '../support/one-story.ts'
 
 /** Short, so that the database can be away for longer. */
 const LEASE_SECONDS = 3
@@ -68,7 +69,7 @@ function load(width: number) {
   }
 }
 
-describe('a database that is killed under load', () => {
+describe('a database that is killed under load', oneStory, () => {
   it('loses no acknowledged write and doubles none, and everything goes on by itself', async () => {
     const { tenant, simulator, sql } = service
     const writes = load(6)

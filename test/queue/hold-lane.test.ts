@@ -11,6 +11,7 @@ import {
   refuseIllegalMoves,
   readWrite,
 } from '../support/queue-fixture.ts'
+import { oneStory } from '../support/one-story.ts'
 
 let database: TestDatabase
 const sql = () => database.sql
@@ -22,7 +23,7 @@ beforeAll(async () => {
 })
 afterAll(() => database.drop())
 
-describe('a lane that cannot be sent', () => {
+describe('a lane that cannot be sent', oneStory, () => {
   it('is put off without a move of its writes, and is what it was when it can be sent', async () => {
     const lane = laneKey()
     const ids = await addWrites(
