@@ -237,15 +237,16 @@ describe('outcomes that are followed', () => {
 
   const bounds = { tracked: 10, firstPage: 2, page: 4, heldPages: 2, asked: 8 }
 
+  /** A follower with these bounds, and the ids that it has told of. */
+  const follow = (org: ReturnType<typeof installation>) => {
+    const told: string[] = []
+    const tell = (found: { id: string }[]): void => void told.push(...found.map(({ id }) => id))
+    return { follower: createFollower(org.port, START, tell, bounds), told }
+  }
+
   it('are told once each, those from before not, those that come late all the same', async () => {
     const org = installation()
-    const told: string[] = []
-    const follower = createFollower(
-      org.port,
-      START,
-      (found) => told.push(...found.map(({ id }) => id)),
-      bounds,
-    )
+    const { follower, told } = follow(org)
     const old = org.add(-500_000)
     org.add(-10_000, -5_000)
     const open = org.add(-1_000)
@@ -275,13 +276,7 @@ describe('outcomes that are followed', () => {
 
   it('are told in full when more come than are held, and while more are open than are awaited', async () => {
     const org = installation()
-    const told: string[] = []
-    const follower = createFollower(
-      org.port,
-      START,
-      (found) => told.push(...found.map(({ id }) => id)),
-      bounds,
-    )
+    const { follower, told } = follow(org)
     await follower.look(true)
     const ids = Array.from({ length: 60 }, (_, n) => org.add(10_000 + n * 1_000))
     await follower.look(false)
@@ -315,13 +310,7 @@ describe('outcomes that are followed', () => {
 
   it('are told again of what was sent again by hand, and not of what is gone', async () => {
     const org = installation()
-    const told: string[] = []
-    const follower = createFollower(
-      org.port,
-      START,
-      (found) => told.push(...found.map(({ id }) => id)),
-      bounds,
-    )
+    const { follower, told } = follow(org)
     const id = org.add(100, 200)
     const gone = org.add(300)
     await follower.look(true)
@@ -391,13 +380,7 @@ describe('outcomes that are followed', () => {
 
   it('are told of all that was sent again by hand when that is more than is awaited', async () => {
     const org = installation()
-    const told: string[] = []
-    const follower = createFollower(
-      org.port,
-      START,
-      (found) => told.push(...found.map(({ id }) => id)),
-      bounds,
-    )
+    const { follower, told } = follow(org)
     const ids = Array.from({ length: 30 }, (_, n) => org.add(-900_000 + n, -800_000))
     await follower.look(true)
     for (const id of ids) {

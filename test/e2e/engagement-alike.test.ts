@@ -1,10 +1,9 @@
 import { afterAll, beforeAll, expect, it } from 'vitest'
-import type { Operation } from '../../src/contract/operation.ts'
 import { startSimulator } from '../../src/simulator/start.ts'
+import { endedOf } from '../support/ended-of.ts'
 import { interaction, postInteraction, queueInteraction } from '../support/engagement.ts'
 import { expectLanesTrue, refuseIllegalMoves } from '../support/queue-fixture.ts'
 import { concurrently, createTenant, startService, type Service, type Tenant } from '../support/service.ts'
-import { waitUntil } from '../support/wait-until.ts'
 
 /*
  * The same 500 interactions at once, one by one, and through the queue, in groups: what comes of them in the
@@ -89,21 +88,6 @@ async function resultOf(way: Way) {
   } finally {
     await simulator.close()
   }
-}
-
-/** Operations in the order of their ids, once all of them have ended. */
-async function endedOf({ projectId, call }: Tenant, ids: string[]): Promise<Operation[]> {
-  let found = new Map<string, Operation>()
-  await waitUntil(
-    async () => {
-      const path = `/v1/projects/${projectId}/operations:batchGet`
-      const { body } = await call<{ operations: Operation[] }>('POST', path, { ids })
-      found = new Map(body.operations.map((one) => [one.id, one]))
-      return ids.every((id) => found.get(id)?.status !== 'in_progress')
-    },
-    { timeoutMs: 30_000, what: 'every outcome' },
-  )
-  return ids.map((id) => found.get(id)!)
 }
 
 /** Two lanes, those with an external id and those without: the last group of each is not full. */

@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import type { Operation } from '../../src/contract/operation.ts'
 import { startSimulator, type Simulator } from '../../src/simulator/start.ts'
+import { endedOf } from '../support/ended-of.ts'
 import { expectLanesTrue, refuseIllegalMoves } from '../support/queue-fixture.ts'
 import { concurrently, createTenant, startService, type Service, type Tenant } from '../support/service.ts'
-import { waitUntil } from '../support/wait-until.ts'
 
 /*
  * The same 500 records through every way in: what comes of them in the org, their outcomes and the API calls
@@ -224,21 +223,6 @@ function recordsFor({ type }: Shape, { org }: Simulator): Fields[] {
     if (type === 'upsert' && at % 3 === 0) org.create(object, { LastName: 'Before', [externalIdField]: key })
     return { [externalIdField]: key, ...record }
   })
-}
-
-/** Operations in the order of their ids, once all of them have ended. */
-async function endedOf({ projectId, call }: Tenant, ids: string[]): Promise<Operation[]> {
-  let found = new Map<string, Operation>()
-  await waitUntil(
-    async () => {
-      const path = `/v1/projects/${projectId}/operations:batchGet`
-      const { body } = await call<{ operations: Operation[] }>('POST', path, { ids })
-      found = new Map(body.operations.map((one) => [one.id, one]))
-      return ids.every((id) => found.get(id)?.status !== 'in_progress')
-    },
-    { timeoutMs: 30_000, what: 'every outcome' },
-  )
-  return ids.map((id) => found.get(id)!)
 }
 
 /** What came of a way: in the org, in the operations, and in calls. */
